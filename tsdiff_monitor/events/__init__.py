@@ -1,0 +1,1 @@
+"""Events: from scores to incidents with a beginning, culprits and an end."""

@@ -1,0 +1,145 @@
+"""The event as everything downstream sees it: immutable, with a JSON form that is stable across versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+from tsdiff_monitor.frame import Group, group_name
+
+__all__ = ["Change", "Culprit", "Event", "EventChange", "Severity"]
+
+
+class Severity(StrEnum):
+    """How bad an event is; ordered by :attr:`rank`."""
+
+    info = "info"
+    warning = "warning"
+    critical = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+class Change(StrEnum):
+    """What happened to an event."""
+
+    opened = "opened"
+    updated = "updated"
+    resolved = "resolved"
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """One metric of an event: its share of the score and, at the peak, actual against expected."""
+
+    metric: str
+    attribution: float
+    actual: float | None
+    expected: float | None
+    expected_lower: float | None
+    expected_upper: float | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One incident of one group.
+
+    ``start`` is where the score first rose, ``confirmed`` when the event opened, ``end`` the first row after the
+    incident (None while it lasts), ``last`` the newest row seen. ``id`` is derived from monitor, group and start,
+    so the same data always yields the same id.
+    """
+
+    id: str
+    monitor: str
+    group: Group
+    start: pd.Timestamp
+    confirmed: pd.Timestamp
+    last: pd.Timestamp
+    end: pd.Timestamp | None
+    peak: float
+    peak_time: pd.Timestamp
+    severity: Severity
+    culprits: tuple[Culprit, ...]
+
+    @property
+    def duration_seconds(self) -> float:
+        return ((self.end or self.last) - self.start).total_seconds()
+
+    @property
+    def state(self) -> str:
+        return "open" if self.end is None else "resolved"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types: times in ISO 8601, UTC."""
+        return {
+            "id": self.id,
+            "monitor": self.monitor,
+            "group": dict(self.group),
+            "group_name": group_name(self.group),
+            "state": self.state,
+            "severity": self.severity.value,
+            "start": _iso(self.start),
+            "confirmed": _iso(self.confirmed),
+            "last": _iso(self.last),
+            "end": _iso(self.end),
+            "duration_seconds": self.duration_seconds,
+            "peak_score": self.peak,
+            "peak_time": _iso(self.peak_time),
+            "culprits": [
+                {
+                    "metric": culprit.metric,
+                    "attribution": culprit.attribution,
+                    "actual": culprit.actual,
+                    "expected": culprit.expected,
+                    "expected_lower": culprit.expected_lower,
+                    "expected_upper": culprit.expected_upper,
+                }
+                for culprit in self.culprits
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Event:
+        """The inverse of :meth:`to_json`."""
+        end = raw["end"]
+        return cls(
+            id=raw["id"],
+            monitor=raw["monitor"],
+            group=tuple(sorted(raw["group"].items())),
+            start=pd.Timestamp(raw["start"]),
+            confirmed=pd.Timestamp(raw["confirmed"]),
+            last=pd.Timestamp(raw["last"]),
+            end=None if end is None else pd.Timestamp(end),
+            peak=raw["peak_score"],
+            peak_time=pd.Timestamp(raw["peak_time"]),
+            severity=Severity(raw["severity"]),
+            culprits=tuple(Culprit(**culprit) for culprit in raw["culprits"]),
+        )
+
+
+@dataclass(frozen=True)
+class EventChange:
+    """One change of one event, as notifiers receive it.
+
+    ``key`` identifies the change for ever (``<event id>/<sequence>``): delivering it twice is the same as once.
+    """
+
+    change: Change
+    event: Event
+    sequence: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.event.id}/{self.sequence}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"change": self.change.value, "key": self.key, "event": self.event.to_json()}
+
+
+def _iso(time: pd.Timestamp | None) -> str | None:
+    return None if time is None else time.isoformat()

@@ -1,0 +1,186 @@
+"""The contracts for readers, writers and notifiers, and how they are found.
+
+A plug-in is a class registered under one of the entry-point groups ``tsdiff_monitor.readers``,
+``tsdiff_monitor.writers`` and ``tsdiff_monitor.notifiers``; the entry point's name is its ``type`` in the
+configuration. The class carries its configuration model as ``Config`` and is built as ``cls(config, context)``.
+Built-in plug-ins enter through this same door. Conformance kits: :mod:`tsdiff_monitor.testing`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+import pandas as pd
+
+from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.frame import Frame, Group
+from tsdiff_monitor.scores import ScoreBatch
+from tsdiff_monitor.settings_model import StrictModel
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = [
+    "Context",
+    "Extent",
+    "History",
+    "Incident",
+    "Kind",
+    "Notifier",
+    "Plugin",
+    "Query",
+    "ReadRequest",
+    "Reader",
+    "Reading",
+    "Writer",
+    "load_plugin",
+    "plugin_types",
+]
+
+Kind = Literal["readers", "writers", "notifiers"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the host gives every plug-in, injected so that tests need no patching.
+
+    ``now`` returns Unix seconds; ``transport`` replaces the network under httpx (None: the real one); ``random``
+    is for jitter; ``name`` is the name the user gave this instance.
+    """
+
+    name: str = "test"
+    now: Callable[[], float] = time.time
+    transport: httpx.BaseTransport | None = None
+    random: random.Random = field(default_factory=random.Random)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query of a monitor: what a reader is asked for. ``expr`` is in the reader's own language."""
+
+    name: str
+    expr: str
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """Rows ``start <= t < end`` of ``queries`` on a grid of ``step``, split into groups by the ``groupby`` labels."""
+
+    queries: tuple[Query, ...]
+    start: pd.Timestamp
+    end: pd.Timestamp
+    step: pd.Timedelta
+    groupby: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A reader's answer. ``partial`` means that the source said it left something out: not to be scored as truth."""
+
+    frames: Mapping[Group, Frame]
+    warnings: tuple[str, ...] = ()
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A labelled incident, ``start <= t < end``. ``culprits`` are series names, empty where nobody knows them."""
+
+    group: Group
+    start: pd.Timestamp
+    end: pd.Timestamp
+    kind: str = ""
+    culprits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a source's data lies: rows ``fit_start <= t < fit_end`` to fit on, ``start <= t < end`` to score."""
+
+    fit_start: pd.Timestamp
+    fit_end: pd.Timestamp
+    start: pd.Timestamp
+    end: pd.Timestamp
+
+
+class Plugin(Protocol):
+    """What every plug-in class offers, whatever its kind."""
+
+    Config: ClassVar[type[StrictModel]]
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Pulls frames from a source."""
+
+    def read(self, request: ReadRequest) -> Reading:
+        """Answer ``request``. Raises :class:`~tsdiff_monitor.errors.SourceError` when the source cannot.
+
+        Every frame lies on the request's grid, covers exactly ``start <= t < end``, and holds NaN where the source
+        has no value. A group none of whose series has a sample may be left out.
+        """
+        ...
+
+
+@runtime_checkable
+class History(Protocol):
+    """Optional, beside :class:`Reader`: a source that knows where its data lies and which incidents are labelled."""
+
+    def extent(self) -> Extent:
+        """The default spans for ``backtest`` when the user gives neither ``--start`` nor ``--end``."""
+        ...
+
+    def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
+        """The labelled incidents within the request's span and groups; None when the source carries no labels."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """Pushes scores back to a store of series."""
+
+    def write(self, batch: ScoreBatch) -> None:
+        """Store the rows; storing the same rows again changes nothing. Raises ``WriteError``."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """Sends an event's changes to one place. Retrying and rate limits are the caller's business."""
+
+    def notify(self, change: EventChange) -> None:
+        """Deliver one change. Raises :class:`~tsdiff_monitor.errors.DeliveryError`, which says whether to retry."""
+        ...
+
+
+@cache
+def plugin_types(kind: Kind) -> Mapping[str, str]:
+    """The installed plug-ins of a kind: type name to ``module:attribute``."""
+    found = entry_points(group=f"tsdiff_monitor.{kind}")
+    return {point.name: point.value for point in sorted(found, key=lambda point: point.name)}
+
+
+def load_plugin(kind: Kind, type_name: str, *, key: str = "", file: str = "") -> type:
+    """The plug-in class of a type. Raises :class:`ConfigError` naming the installed types when there is none."""
+    for point in entry_points(group=f"tsdiff_monitor.{kind}", name=type_name):
+        try:
+            loaded = point.load()
+        except Exception as error:  # a stranger's module may fail in any way; the user must learn which
+            problem = ConfigProblem(key, f"the plug-in {type_name!r} ({point.value}) cannot be loaded: {error}")
+            raise ConfigError(file, [problem]) from error
+        assert isinstance(loaded, type)
+        return loaded
+    known = ", ".join(plugin_types(kind)) or "none"
+    problem = ConfigProblem(key, f"there is no {kind[:-1]} of type {type_name!r}", f"installed types: {known}")
+    raise ConfigError(file, [problem])
