@@ -5,13 +5,13 @@
     TsdiffError
     ├── ConfigError          the configuration is wrong: file, key path, remedy
     ├── DataError            the input data cannot be used
-    │   └── SchemaMismatch   metrics at score time differ from those at fit time
+    │   └── SchemaMismatchError  metrics at score time differ from those at fit time
     ├── SourceError          a reader could not answer (never a verdict about the metrics)
     ├── DeliveryError        a notifier could not deliver; says whether a retry may help
     ├── WriteError           a writer could not store scores; says whether a retry may help
     ├── ModelError           a stored model cannot be used
-    │   ├── CardVersionError the model card has another schema version
-    │   └── DamagedModel     weights or card are unreadable or do not match their checksum
+    │   ├── CardVersionError  the model card has another schema version
+    │   └── DamagedModelError weights or card are unreadable or do not match their checksum
     ├── StoreError           the state database cannot be used
     └── OutputError          a result cannot be written where the user asked
 
@@ -27,12 +27,12 @@ __all__ = [
     "CardVersionError",
     "ConfigError",
     "ConfigProblem",
-    "DamagedModel",
+    "DamagedModelError",
     "DataError",
     "DeliveryError",
     "ModelError",
     "OutputError",
-    "SchemaMismatch",
+    "SchemaMismatchError",
     "SourceError",
     "StoreError",
     "TsdiffError",
@@ -74,7 +74,7 @@ class DataError(TsdiffError):
     """The input data cannot be used."""
 
 
-class SchemaMismatch(DataError):
+class SchemaMismatchError(DataError):
     """The metrics given differ from those the model was fit on."""
 
 
@@ -114,7 +114,7 @@ class CardVersionError(ModelError):
     """The model card was written by a version with another card schema."""
 
 
-class DamagedModel(ModelError):
+class DamagedModelError(ModelError):
     """The model's weights or card are unreadable or do not match their checksum."""
 
 

@@ -94,7 +94,7 @@ class Frame:
     @property
     def observed(self) -> np.ndarray:
         """Boolean ``[T, K]``: which cells hold a value."""
-        return ~np.isnan(self.values)
+        return np.asarray(~np.isnan(self.values))
 
     def row(self, time: pd.Timestamp) -> int:
         """The number of whole steps from ``start`` to ``time`` (may lie outside the frame)."""

@@ -24,7 +24,7 @@ class DiffusionModelConfig(StrictModel):
     """How much history a fit uses."""
     fit_steps: int = Field(default=500, ge=10)
     """Optimisation steps at most."""
-    fit_budget: Duration = timedelta(seconds=60)
+    fit_budget: Duration = timedelta(minutes=5)
     """Time a fit of one group may take at most; it stops early and keeps what it has learned."""
     width: int = Field(default=128, ge=16, le=1024, multiple_of=8)
     """Channels of the network."""

@@ -140,6 +140,12 @@ class EventChange:
     def to_json(self) -> dict[str, Any]:
         return {"change": self.change.value, "key": self.key, "event": self.event.to_json()}
 
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> EventChange:
+        """The inverse of :meth:`to_json`."""
+        sequence = int(raw["key"].rpartition("/")[2])
+        return cls(Change(raw["change"]), Event.from_json(raw["event"]), sequence)
+
 
 def _iso(time: pd.Timestamp | None) -> str | None:
     return None if time is None else time.isoformat()

@@ -1,0 +1,1 @@
+"""The state database: what was scored, what happened, and what is still to be delivered."""

@@ -1,0 +1,73 @@
+"""Checks across sections: names that lead nowhere, and times that do not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tsdiff_monitor.config.keys import path_text
+from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.monitors import MonitorConfig
+from tsdiff_monitor.config.problems import did_you_mean
+from tsdiff_monitor.config.schedulers import SchedulerConfig
+from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.errors import ConfigProblem
+
+__all__ = ["DEFAULT_MODEL", "reference_problems", "timing_problems"]
+
+DEFAULT_MODEL = "default"
+"""The model that exists even if the ``models`` section lacks it."""
+
+_FEWEST_WINDOWS = 4  # fewer leave next to nothing to hold out for calibration
+
+_REFERENCES = {
+    "reader": "readers",
+    "model": "models",
+    "scheduler": "schedulers",
+    "notify": "notifiers",
+    "write": "writers",
+}
+
+
+def reference_problems(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[ConfigProblem]:
+    """Names in monitors that no entry bears. Works on raw data, so that entries with other mistakes still count."""
+    for monitor, raw in sections["monitors"].items():
+        for key, section in _REFERENCES.items():
+            value = raw.get(key) if isinstance(raw, dict) else None
+            named = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+            for position, name in named:
+                known = sections[section]
+                if not isinstance(name, str) or name in known or (key == "model" and name == DEFAULT_MODEL):
+                    continue
+                at = path_text("monitors", monitor, key, *(() if position is None else (position,)))
+                remedy = did_you_mean(name, known, section) if known else f"add it to the section `{section}`"
+                yield ConfigProblem(at, f"there is no {section[:-1]} named {name!r}", remedy)
+
+
+def timing_problems(
+    monitors: Mapping[str, MonitorConfig],
+    schedulers: Mapping[str, SchedulerConfig],
+    models: Mapping[str, DiffusionModelConfig],
+) -> Iterator[ConfigProblem]:
+    """Intervals shorter than the step, and fit windows too short for the model's window."""
+    for name, monitor in monitors.items():
+        step = format_duration(monitor.step)
+        scheduler = schedulers.get(monitor.scheduler)
+        if scheduler is not None and scheduler.infer_every < monitor.step:
+            every = format_duration(scheduler.infer_every)
+            problem = (
+                f"interval shorter than step: the monitor's step is {step}, `infer_every` of its scheduler {every}"
+            )
+            remedy = f"raise schedulers.{monitor.scheduler}.infer_every to {step} or lower step to {every}"
+            yield ConfigProblem(path_text("monitors", name, "step"), problem, remedy)
+        model = models.get(monitor.model)
+        if model is None:
+            continue
+        least = model.window * monitor.step * _FEWEST_WINDOWS
+        if model.fit_window < least:
+            problem = (
+                f"{format_duration(model.fit_window)} is too short for monitor {name!r}: {_FEWEST_WINDOWS} windows of "
+                f"{model.window} rows with step {step} are {format_duration(least)}"
+            )
+            remedy = f"raise it to {format_duration(least)} or more, or lower `window`"
+            yield ConfigProblem(path_text("models", monitor.model, "fit_window"), problem, remedy)

@@ -1,0 +1,63 @@
+"""Warnings about a configuration that is valid but will hardly do what its author wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tsdiff_monitor.config.keys import path_text
+from tsdiff_monitor.config.loader import Config
+from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.errors import ConfigProblem
+
+__all__ = ["lint"]
+
+_MOST_ALARMS_PER_WEEK = 50.0
+_MOST_WINDOWS_BETWEEN_RUNS = 4
+
+
+def lint(config: Config) -> list[ConfigProblem]:
+    """Warnings, in a stable order: monitors, then entries nobody uses, then secrets in clear text."""
+    return [*_monitors(config), *_unused(config), *_secrets(config)]
+
+
+def _monitors(config: Config) -> Iterator[ConfigProblem]:
+    for name, monitor in config.monitors.items():
+        if not monitor.notify and not monitor.write:
+            nobody = "nobody will learn of its events: it has neither `notify` nor `write`"
+            yield ConfigProblem(path_text("monitors", name), nobody, "name a notifier under `notify`")
+        if monitor.alarms_per_week > _MOST_ALARMS_PER_WEEK:
+            many = f"{monitor.alarms_per_week:g} false events a week are more than anybody will read"
+            yield ConfigProblem(path_text("monitors", name, "alarms_per_week"), many, "start with 1")
+        span = config.models[monitor.model].window * monitor.step
+        every = config.schedulers[monitor.scheduler].infer_every
+        if every > _MOST_WINDOWS_BETWEEN_RUNS * span:
+            late = (
+                f"`infer_every` of scheduler {monitor.scheduler!r}, {format_duration(every)}, is far longer than the "
+                f"{format_duration(span)} the model sees at once: events are learned of late"
+            )
+            remedy = f"lower it to {format_duration(span)} or less, or raise `step`"
+            yield ConfigProblem(path_text("monitors", name, "scheduler"), late, remedy)
+
+
+def _unused(config: Config) -> Iterator[ConfigProblem]:
+    monitors = config.monitors.values()
+    used: Mapping[str, tuple[Mapping[str, object], set[str]]] = {
+        "readers": (config.readers, {monitor.reader for monitor in monitors}),
+        "models": (config.models, {monitor.model for monitor in monitors}),
+        "schedulers": (config.schedulers, {monitor.scheduler for monitor in monitors}),
+        "notifiers": (config.notifiers, {name for monitor in monitors for name in monitor.notify}),
+        "writers": (config.writers, {name for monitor in monitors for name in monitor.write}),
+    }
+    for section, (entries, names) in used.items():
+        for name in entries:
+            if name not in names:
+                yield ConfigProblem(
+                    path_text(section, name), "no monitor uses it", "remove it, or name it in a monitor"
+                )
+
+
+def _secrets(config: Config) -> Iterator[ConfigProblem]:
+    for key in config.inline_secrets:
+        yield ConfigProblem(
+            key, "a secret stands in the file in clear text", "use `${NAME}`, or the `_file` twin where the key has one"
+        )

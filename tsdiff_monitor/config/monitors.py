@@ -1,0 +1,75 @@
+"""The ``monitors`` section: what is watched, how often, and who learns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from tsdiff_monitor.config.fields import Names, PositiveDuration
+from tsdiff_monitor.events.policy import EventPolicy
+from tsdiff_monitor.settings_model import StrictModel
+
+__all__ = ["Direction", "MonitorConfig", "QueryConfig"]
+
+Direction = Literal["both", "above_expected", "below_expected"]
+
+
+def _allow_shorthand(schema: dict[str, Any]) -> None:
+    """A query may be its expression alone."""
+    full = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string", "minLength": 1, "description": "The expression alone."}, full]
+
+
+class QueryConfig(StrictModel):
+    """One query; a text alone stands for its `expr`."""
+
+    model_config = ConfigDict(json_schema_extra=_allow_shorthand)
+
+    expr: str = Field(min_length=1)
+    """The query in the reader's own language."""
+    detection_direction: Direction = "both"
+    """Which deviations count: `both`, `above_expected` or `below_expected`."""
+    min_dev_from_expected: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Deviations smaller than this, in the query's own unit, never count."""
+    min_rel_dev_from_expected: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Deviations smaller than this share of the expected value never count; 0.1 is a tenth."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value: Any) -> Any:
+        return {"expr": value} if isinstance(value, str) else value
+
+    @field_validator("expr")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty; write a query in the reader's language")
+        return value
+
+
+class MonitorConfig(StrictModel):
+    """What is watched, how often, and who learns of it."""
+
+    reader: str
+    """Name of the reader that answers the queries."""
+    model: str = "default"
+    """Name of the model that scores; `default` exists even if the `models` section lacks it."""
+    scheduler: str
+    """Name of the scheduler that says when."""
+    groupby: Names = ()
+    """Labels that split the series into groups scored jointly; without any, all series are one group."""
+    step: PositiveDuration
+    """Distance between two rows of the grid on which series are read."""
+    alarms_per_week: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """How many false events a week are acceptable; scores are calibrated so that 1 is this limit."""
+    queries: Mapping[str, QueryConfig] = Field(min_length=1)
+    """Name to query; each series a query returns is one metric of its group."""
+    notify: Names = ()
+    """Names of the notifiers that learn of the monitor's events."""
+    write: Names = ()
+    """Names of the writers that store the monitor's scores."""
+    events: EventPolicy = EventPolicy()
+    """When high scores become an event, and when it is over."""

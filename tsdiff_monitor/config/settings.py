@@ -1,0 +1,84 @@
+"""The ``settings`` section: what holds for the whole process."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator
+
+from tsdiff_monitor.config.fields import PositiveDuration
+from tsdiff_monitor.settings_model import StrictModel
+
+__all__ = ["DeliverySettings", "Settings", "WebSettings"]
+
+
+class WebSettings(StrictModel):
+    """The page, the API and the metrics of the process itself."""
+
+    listen_address: str = "127.0.0.1:8490"
+    """Host and port to listen on; `0.0.0.0:8490` listens on every address, port 0 takes a free one."""
+
+    @field_validator("listen_address")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host:
+            raise ValueError("has no host; write it like 127.0.0.1:8490, or 0.0.0.0:8490 for every address")
+        if ":" in host and not (host.startswith("[") and host.endswith("]")):
+            raise ValueError("has a host with colons; write an IPv6 address in brackets, like [::1]:8490")
+        if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+            raise ValueError("has no port between 0 and 65535; write it like 127.0.0.1:8490")
+        return value
+
+    @property
+    def host(self) -> str:
+        """The address to bind, without the brackets of IPv6."""
+        return self.listen_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port to bind; 0 for any free one."""
+        return int(self.listen_address.rpartition(":")[2])
+
+
+class DeliverySettings(StrictModel):
+    """How long deliveries to notifiers are tried."""
+
+    give_up_after: PositiveDuration = timedelta(days=1)
+    """A delivery that keeps failing is dropped, and counted as lost, this long after its event changed."""
+
+
+class Settings(StrictModel):
+    """What holds for the whole process."""
+
+    storage_path: Path = Path("tsdiff-data")
+    """Folder of the state database and the fitted models; relative to the working directory."""
+    timezone: str = "UTC"
+    """IANA name of the time zone in which times of day are meant, like `Europe/Berlin`."""
+    workers: int | None = Field(default=None, ge=1)
+    """CPU threads to use; `null` means all cores."""
+    max_catchup: PositiveDuration = timedelta(days=1)
+    """After an outage, missed rows are scored at most this far back."""
+    web: WebSettings = WebSettings()
+    """The page, the API and the metrics of the process itself."""
+    delivery: DeliverySettings = DeliverySettings()
+    """How long deliveries to notifiers are tried."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):  # unknown; not a relative path; a folder of the zone database
+            close = difflib.get_close_matches(value, sorted(available_timezones()), n=1)
+            hint = f"did you mean `{close[0]}`?" if close else "write an IANA name like UTC or Europe/Berlin"
+            raise ValueError(f"{value!r} is not a known time zone; {hint}") from None
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone named by ``timezone``."""
+        return ZoneInfo(self.timezone)

@@ -1,0 +1,215 @@
+"""The detector: fit on a frame of mostly normal history, score new rows, explain them.
+
+The front door of the library::
+
+    detector = DiffusionDetector.fit(history)
+    scores = detector.score(frame)            # > 1 is anomalous
+    expected = detector.expected(frame, names=["latency_p99_ms"])
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+
+from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.diffusion.network import TimeTokenNetwork
+from tsdiff_monitor.diffusion.precondition import Preconditioner
+from tsdiff_monitor.diffusion.training import TrainingPlan, train
+from tsdiff_monitor.diffusion.weights import ModelCard, PlanCard, load_model, save_model
+from tsdiff_monitor.errors import DataError, SchemaMismatchError
+from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.scoring.attribution import attribute
+from tsdiff_monitor.scoring.bands import sample_band
+from tsdiff_monitor.scoring.calibration import Calibration
+from tsdiff_monitor.scoring.holdout import split_history
+from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
+from tsdiff_monitor.scoring.reconstruction import contributions, residuals, row_score
+from tsdiff_monitor.scoring.rules import Rule, disregarded
+from tsdiff_monitor.scoring.scaling import Scaler
+from tsdiff_monitor.scores import Expected, Scores
+
+__all__ = ["DiffusionDetector", "Mode"]
+
+Mode = Literal["stream", "batch"]
+"""``stream``: each row from the rows before it, as live data comes; ``batch``: with context from both sides."""
+
+_SIGMA = 2.0
+"""Noise level of scoring, in standard deviations of a metric (docs/model.md has the measurements)."""
+_SIGMA_MAX = 80.0
+"""So much noise that nothing of the hidden value is left: pure imputation."""
+_NORMALISER_FLOOR = 1e-2
+"""Least expected squared residual of a metric: one the network reproduces exactly must not dominate by a rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionDetector:
+    """A fitted model of one group. Immutable: scoring changes nothing, the same rows always give the same scores."""
+
+    config: DiffusionModelConfig
+    card: ModelCard
+    scaler: Scaler
+    imputer: Imputer
+
+    @classmethod
+    def fit(
+        cls,
+        frame: Frame,
+        config: DiffusionModelConfig | None = None,
+        *,
+        confirm_rows: int = 2,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Fit on ``frame``; a part of it is held out for normalising and calibrating.
+
+        Raises :class:`DataError` for fewer rows than a window or a frame without a value. With the same frame, seed and
+        number of threads the result is the same, unless the time budget ends training early.
+        """
+        config = config or DiffusionModelConfig()
+        names = frame.names
+        if len(frame) < config.window:
+            raise DataError(
+                f"fitting needs at least one window of {config.window} rows, but there are {len(frame)}; "
+                "give more history, a smaller step or a smaller window"
+            )
+        if not frame.observed.any():
+            raise DataError("the history to fit on holds no value at all; check the queries and the time span")
+        scaler = Scaler.fit(frame.values)
+        scaled = scaler.transform(frame.values)
+        split = split_history(scaled, config.window)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            imputer = _imputer(len(names), config.window, config.width, config.layers)
+        steps = train(
+            imputer,
+            torch.from_numpy(scaled),
+            torch.from_numpy(split.training_starts),
+            window=config.window,
+            plan=TrainingPlan(steps=config.fit_steps, budget_seconds=config.fit_budget.total_seconds()),
+            generator=torch.Generator().manual_seed(config.seed),
+            progress=progress,
+            clock=clock,
+        )
+        plans = {}
+        for plan in _plans(config, len(names)):
+            squared = [
+                residuals(
+                    imputer, scaled[max(a - config.window, 0) : b], plan,
+                    window=config.window, first=min(a, config.window), seed=config.seed,
+                )[0]
+                for a, b in split.held_out
+            ]  # fmt: skip
+            normaliser = _normaliser(np.concatenate(squared), scaler)
+            stretches = [row_score(contributions(part, normaliser), ~scaler.empty) for part in squared]
+            plans[plan.name] = PlanCard(tuple(normaliser), Calibration.fit(stretches, confirm_rows=confirm_rows))
+        card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps)
+        return cls(config, card, scaler, imputer)
+
+    def score(
+        self,
+        frame: Frame,
+        *,
+        first: int = 0,
+        mode: Mode = "stream",
+        alarms_per_week: float = 1.0,
+        rules: Mapping[str, Rule] | None = None,
+    ) -> Scores:
+        """Score the rows from ``first`` on; earlier rows are context. ``rules`` are by series name.
+
+        Raises :class:`SchemaMismatchError` when the frame's metrics are not those of the fit.
+        """
+        frame = self._aligned(frame)
+        scaled = self.scaler.transform(frame.values)
+        plan = next(p for p in _plans(self.config, len(frame.series)) if p.name == mode)
+        window, seed = self.config.window, self.config.seed
+        squared, _ = residuals(self.imputer, scaled, plan, window=window, first=first, seed=seed)
+        fitted = self.card.plans[mode]
+        contribution = contributions(squared, np.array(fitted.normaliser))
+        applied = [(rules or {}).get(name, Rule()) for name in frame.names]
+        if not all(rule.trivial for rule in applied):
+            expected = self._forecast(scaled, first)
+            contribution[disregarded(applied, frame.values[first:], expected)] = 0.0
+        raw = row_score(contribution, ~self.scaler.empty)
+        threshold = fitted.calibration.threshold(alarms_per_week, frame.step.total_seconds())
+        return Scores(frame.times[first:], frame.series, raw / threshold, attribute(contribution))
+
+    def expected(
+        self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
+    ) -> Expected:
+        """What the ``names`` should have been in rows ``first <= t < last``, given all the other metrics.
+
+        Bands are quantiles of conditional samples; they widen where the data given has gaps.
+        """
+        frame = self._aligned(frame)
+        last = len(frame) if last is None else last
+        scaled = self.scaler.transform(frame.values)
+        hidden = np.array([name in set(names) for name in frame.names])
+        quantiles = sample_band(
+            self.imputer, scaled, hidden,
+            window=self.config.window, rows=(first, last), read=min(read, self.config.window),
+            samples=self.config.samples, band=self.config.band, seed=self.config.seed,
+        )  # fmt: skip
+        middle, lower, upper = (self.scaler.inverse(q)[:, hidden] for q in quantiles)
+        series = tuple(one for one, hide in zip(frame.series, hidden, strict=True) if hide)
+        return Expected(frame.times[first:last], series, middle, lower, upper)
+
+    def save(self, directory: Path) -> None:
+        """Write weights and card; a crash in between leaves the previous model in place."""
+        save_model(directory, self.card, self.imputer.network.state_dict())
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
+        card, state = load_model(directory)
+        imputer = _imputer(len(card.metrics), card.config.window, card.config.width, card.config.layers)
+        imputer.network.load_state_dict(state)
+        imputer.network.eval()
+        return cls(card.config, card, card.scaler(), imputer)
+
+    def _aligned(self, frame: Frame) -> Frame:
+        """The frame with its metrics in the order of the fit."""
+        wanted = [metric.name for metric in self.card.metrics]
+        if list(frame.names) == wanted:
+            return frame
+        absent = sorted(set(wanted) - set(frame.names))
+        unknown = sorted(set(frame.names) - set(wanted))
+        if absent or unknown:
+            parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(unknown)}"] * bool(unknown)
+            raise SchemaMismatchError(
+                f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
+            )
+        return frame.select(wanted)
+
+    def _forecast(self, scaled: np.ndarray, first: int) -> np.ndarray:
+        """The expected value of each row's metrics by pure imputation from the rows before, in own units ``[T, K]``."""
+        window, seed = self.config.window, self.config.seed
+        plan = forecast_plan(window, scaled.shape[1], sigma=_SIGMA_MAX)
+        _, signed = residuals(self.imputer, scaled, plan, window=window, first=first, seed=seed)
+        return self.scaler.inverse(scaled[first:] - signed)
+
+
+def _imputer(metrics: int, window: int, width: int, layers: int) -> Imputer:
+    return Imputer(TimeTokenNetwork(metrics, window=window, width=width, layers=layers), Preconditioner())
+
+
+def _plans(config: DiffusionModelConfig, metrics: int) -> tuple[ScoringPlan, ...]:
+    return (
+        stream_plan(config.window, metrics, sigma=_SIGMA, seed=config.seed),
+        batch_plan(config.window, metrics, sigma=_SIGMA),
+    )
+
+
+def _normaliser(squared: np.ndarray, scaler: Scaler) -> np.ndarray:
+    """Mean squared residual per metric ``[K]`` on held-out rows; 1 where there is none to learn from."""
+    seen = ~np.isnan(squared)
+    mean = np.where(seen, squared, 0.0).sum(0) / np.maximum(seen.sum(0), 1)
+    unknown = scaler.constant | scaler.empty | ~seen.any(0)
+    return np.where(unknown, 1.0, np.maximum(mean, _NORMALISER_FLOOR))

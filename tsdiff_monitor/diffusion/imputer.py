@@ -1,0 +1,42 @@
+"""The denoiser with its preconditioning: what the model makes of a window, given some of its cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tsdiff_monitor.diffusion.precondition import Preconditioner
+
+__all__ = ["Imputer"]
+
+
+@dataclass(frozen=True)
+class Imputer:
+    """D(x; σ | given cells): network plus preconditioning. Windows hold scaled values, NaN where missing."""
+
+    network: nn.Module
+    precondition: Preconditioner
+
+    def denoise(
+        self,
+        noisy: Float[Tensor, "B L K"],
+        sigma: Float[Tensor, " B"],
+        windows: Float[Tensor, "B L K"],
+        target: Bool[Tensor, "*B L K"],
+    ) -> Float[Tensor, "B L K"]:
+        """One network evaluation: the expected clean value of every cell.
+
+        ``target`` cells are read from ``noisy`` (at noise level ``sigma``); all others are given as they are in
+        ``windows``, except missing ones, which are never given.
+        """
+        target = target.expand(windows.shape)
+        observed = ~windows.isnan()
+        given = observed & ~target
+        level = sigma[:, None, None]
+        noisy = torch.where(target, noisy, 0.0)
+        values = torch.where(given, windows, 0.0)
+        f = self.network(self.precondition.c_in(level) * noisy, self.precondition.c_noise(sigma), values, target, given)
+        return self.precondition.c_skip(level) * noisy + self.precondition.c_out(level) * f

@@ -1,0 +1,78 @@
+"""The light network: one token per row, all metrics of a row in it, transformer layers over time.
+
+It is cheap (attention over L rows only) at the price of being tied to the metrics it was fit on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+__all__ = ["TimeTokenNetwork"]
+
+_HEAD_WIDTH = 32
+
+
+class TimeTokenNetwork(nn.Module):
+    """F(noisy cells, noise level | given cells, masks), each ``[B, L, K]``.
+
+    ``given`` is 0 outside of ``given_mask`` and ``noisy`` is 0 outside of ``target_mask``; a cell in neither mask is
+    missing: the network learns only that it is missing.
+    """
+
+    def __init__(self, metrics: int, *, window: int, width: int, layers: int) -> None:
+        super().__init__()
+        self.metrics, self.window, self.width, self.layers = metrics, window, width, layers
+        self.embed = nn.Linear(4 * metrics, width)
+        self.position = nn.Parameter(torch.randn(window, width) * 0.02)
+        self.noise = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, metrics)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        rates = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2)) * 20
+        self.register_buffer("rates", rates, persistent=False)
+        self.rates: Tensor
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "B L K"],
+        c_noise: Float[Tensor, " B"],
+        given: Float[Tensor, "B L K"],
+        target_mask: Bool[Tensor, "B L K"],
+        given_mask: Bool[Tensor, "B L K"],
+    ) -> Float[Tensor, "B L K"]:
+        angle = c_noise[:, None] * self.rates
+        level = self.noise(torch.cat([angle.sin(), angle.cos()], -1))  # [B, C]
+        cells = torch.cat([noisy, given, target_mask.to(noisy), given_mask.to(noisy)], -1)  # [B, L, 4K]
+        tokens = self.embed(cells) + self.position + level[:, None]
+        for block in self.blocks:
+            tokens = block(tokens)
+        out: Tensor = self.out(self.norm(tokens))
+        return out
+
+
+class _Block(nn.Module):
+    """Pre-norm transformer layer over the rows of a window."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = max(width // _HEAD_WIDTH, 1)
+        self.norm_attention = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, tokens: Float[Tensor, "B L C"]) -> Float[Tensor, "B L C"]:
+        B, L, C = tokens.shape
+        qkv = self.qkv(self.norm_attention(tokens)).view(B, L, 3, self.heads, C // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v)
+        tokens = tokens + self.project(attended.transpose(1, 2).reshape(B, L, C))
+        out: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
+        return out

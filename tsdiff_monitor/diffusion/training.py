@@ -1,0 +1,97 @@
+"""Training the denoiser: denoising score matching on random masks, bounded in steps and in time.
+
+Loss: Karras et al. 2022, equation 8, over the target cells only (CSDI, Tashiro et al. 2021, equation 6).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.diffusion.masks import random_gaps, random_masks
+from tsdiff_monitor.diffusion.precondition import sample_sigma
+
+__all__ = ["TrainingPlan", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long and how hard to train. ``budget_seconds`` is a guard: it ends training early, at a lower quality."""
+
+    steps: int = 500
+    budget_seconds: float = math.inf
+    batch: int = 64
+    learning_rate: float = 2e-3
+    sigma_mean: float = 0.0
+    sigma_deviation: float = 1.5
+    trim: float = 0.02
+    ema: float = 0.98
+    gaps: float = 0.1
+
+
+def train(
+    imputer: Imputer,
+    rows: Tensor,
+    starts: Tensor,
+    *,
+    window: int,
+    plan: TrainingPlan,
+    generator: torch.Generator,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Train in place on windows of ``rows[T, K]`` (NaN = missing) beginning at ``starts[N]``; gives the steps taken.
+
+    The share ``trim`` of windows with the largest loss is left out of every step, so that incidents in the history
+    are not learned as normal. The network ends with the exponential average of its weights.
+    """
+    network = imputer.network
+    began = clock()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99))
+    warmup = max(min(plan.steps // 10, 50), 1)
+    average = [parameter.detach().clone() for parameter in network.parameters()]
+    offsets = torch.arange(window)
+    kept = max(round(plan.batch * (1 - plan.trim)), 1)
+    network.train()
+    done = 0
+    for step in range(plan.steps):
+        share = min(step / plan.steps, 1.0)
+        rate = plan.learning_rate * min((step + 1) / warmup, 1.0) * 0.5 * (1 + math.cos(math.pi * share))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        chosen = starts[torch.randint(0, len(starts), (plan.batch,), generator=generator)]
+        windows = rows[chosen[:, None] + offsets]
+        gaps = random_gaps(plan.batch, window, rows.shape[1], plan.gaps, generator)
+        windows = windows.masked_fill(gaps, torch.nan)
+        target = random_masks(plan.batch, window, rows.shape[1], generator)
+        observed = ~windows.isnan()
+        sigma = sample_sigma(
+            plan.batch, mean=plan.sigma_mean, deviation=plan.sigma_deviation, generator=generator
+        )
+        clean = windows.nan_to_num(0.0)
+        noise = torch.randn(clean.shape, generator=generator)
+        denoised = imputer.denoise(clean + sigma[:, None, None] * noise, sigma, windows, target & observed)
+        counted = (target & observed).float()
+        error = ((denoised - clean) ** 2 * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
+        loss = (imputer.precondition.loss_weight(sigma) * error).topk(kept, largest=False).values.mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        decay = min(plan.ema, (step + 1) / (step + 10))
+        torch._foreach_lerp_(average, [p.detach() for p in network.parameters()], 1 - decay)
+        done = step + 1
+        progress(done, plan.steps)
+        if clock() - began > plan.budget_seconds:
+            break
+    with torch.no_grad():
+        for parameter, mean in zip(network.parameters(), average, strict=True):
+            parameter.copy_(mean)
+    network.eval()
+    return done

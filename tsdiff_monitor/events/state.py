@@ -1,0 +1,124 @@
+"""What the event logic remembers of one group between two runs: small, and plain JSON.
+
+A calm group remembers one time. A rise that is not confirmed yet adds at most ``max(trace_back_rows, confirm_rows)``
+rows of :data:`KEPT_METRICS` attributions; an open event adds at most 2 x :data:`KEPT_WEIGHTS` sums. Times are int64
+nanoseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.events.event import Severity
+
+__all__ = ["KEPT_METRICS", "KEPT_WEIGHTS", "Explained", "Incident", "Row", "TrackerState"]
+
+KEPT_METRICS = 12
+"""Attributions kept per row; also the metrics explained at the peak."""
+KEPT_WEIGHTS = 64
+"""Metrics whose attribution is summed over an event; twice as many are let grow before the smallest are dropped."""
+_VERSION = 1
+
+Explained = dict[str, tuple[float | None, float | None, float | None, float | None]]
+"""Per metric: actual, expected, lower and upper bound; None where there is no finite number."""
+
+
+@dataclass
+class Row:
+    """One scored row. ``shares`` holds its largest attributions, and is empty for a row that is not rising."""
+
+    time: int
+    score: float | None
+    shares: dict[str, float] = field(default_factory=dict)
+    explained: Explained | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The kept metrics, largest attribution first, ties by name."""
+        return largest(self.shares, KEPT_METRICS)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Row:
+        explained = raw["explained"]
+        if explained is not None:
+            explained = {name: (a, e, low, high) for name, (a, e, low, high) in explained.items()}
+        return cls(raw["time"], raw["score"], dict(raw["shares"]), explained)
+
+
+@dataclass
+class Incident:
+    """The event in the making: open while ``end`` is None, afterwards kept until its cool-down is over.
+
+    ``rows`` counts all rows since the start, ``reported`` is the row of the newest change.
+    """
+
+    id: str
+    start: int
+    confirmed: int
+    peak: Row
+    end: int | None = None
+    rows: int = 0
+    severity: Severity = Severity.info
+    weight: float = 0.0
+    weights: dict[str, float] = field(default_factory=dict)
+    sequence: int = 0
+    reported: int = 0
+    calm_rows: int = 0
+    calm_since: int | None = None
+
+    def add(self, row: Row) -> None:
+        """Take a rising row into the peak and, weighted by its score, into the attribution."""
+        assert row.score is not None and self.peak.score is not None
+        if row.score > self.peak.score:
+            self.peak = row
+        self.weight += row.score  # a row's attributions sum to 1, those that were not kept included
+        for name, share in row.shares.items():
+            self.weights[name] = self.weights.get(name, 0.0) + row.score * share
+        if len(self.weights) > 2 * KEPT_WEIGHTS:
+            self.weights = {name: self.weights[name] for name in largest(self.weights, KEPT_WEIGHTS)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Incident:
+        parts = {"peak": Row.from_json(raw["peak"]), "severity": Severity(raw["severity"])}
+        return cls(**{**raw, **parts, "weights": dict(raw["weights"])})
+
+
+@dataclass
+class TrackerState:
+    """Everything that :class:`~tsdiff_monitor.events.tracker.EventTracker` knows; empty for a new group.
+
+    ``last`` is the newest row seen, ``rise`` the rows that a confirmation may still trace back to.
+    """
+
+    last: int | None = None
+    rise: list[Row] = field(default_factory=list)
+    incident: Incident | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types, floats at full precision: :meth:`from_json` restores an equal state."""
+        return {"version": _VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any] | None) -> TrackerState:
+        """The inverse of :meth:`to_json`; None gives an empty state. Raises ``StoreError`` for another version."""
+        if raw is None:
+            return cls()
+        if raw.get("version") != _VERSION:
+            raise StoreError(
+                f"the stored event state has version {raw.get('version')!r} and this program reads {_VERSION}; "
+                "run the version that wrote it, or start with an empty settings.storage_path"
+            )
+        incident = raw["incident"]
+        return cls(
+            last=raw["last"],
+            rise=[Row.from_json(row) for row in raw["rise"]],
+            incident=None if incident is None else Incident.from_json(incident),
+        )
+
+
+def largest(values: Mapping[str, float], count: int) -> list[str]:
+    """The names of the ``count`` largest values, largest first, ties by name."""
+    return sorted(values, key=lambda name: (-values[name], name))[:count]

@@ -1,0 +1,54 @@
+"""Scoring plans: which cells are hidden, at which noise level, and which rows of a window are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tsdiff_monitor.diffusion.masks import gratings, metric_mask
+
+__all__ = ["ScoringPlan", "batch_plan", "forecast_plan", "stream_plan"]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoringPlan:
+    """Each window is denoised once per mask from noise level ``sigma``; the newest ``read`` rows are scored.
+
+    Windows advance by ``stride`` rows. With ``read == stride == 1`` a row's score depends on its own window only: the
+    same whether rows arrive one by one or all at once.
+    """
+
+    name: str
+    masks: tuple[Tensor, ...]
+    sigma: float
+    read: int
+    stride: int
+
+
+def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> ScoringPlan:
+    """For live data: half of the metrics, then the other half, hidden over the newest rows; the newest is scored.
+
+    One metric alone has no other half: its newest rows are forecast.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.zeros(metrics, dtype=torch.bool)
+    hidden[torch.randperm(metrics, generator=generator)[: (metrics + 1) // 2]] = True
+    halves = (hidden, ~hidden) if metrics > 1 else (hidden,)
+    rows = max(window // 8, 1)
+    masks = tuple(metric_mask(window, half, rows=rows) for half in halves)
+    return ScoringPlan("stream", masks, sigma, read=1, stride=1)
+
+
+def batch_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
+    """For recorded data: complementary gratings at two widths, with context from both sides."""
+    masks = gratings(window, metrics, window // 4) + gratings(window, metrics, window // 16)
+    return ScoringPlan("batch", masks, sigma, read=window, stride=window // 2)
+
+
+def forecast_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
+    """What the newest row was expected to be, from nothing but noise and the rows before it."""
+    from tsdiff_monitor.diffusion.masks import forecast_mask
+
+    return ScoringPlan("forecast", (forecast_mask(window, metrics, 1),), sigma, read=1, stride=1)

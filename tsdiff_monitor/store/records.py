@@ -1,0 +1,32 @@
+"""What the store hands out, besides events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tsdiff_monitor.events.event import EventChange
+
+__all__ = ["Delivery", "GroupState"]
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """Where a group stands: the newest row scored and the event logic's memory; both None for a new group."""
+
+    last_scored: pd.Timestamp | None
+    tracker_json: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One change that one notifier is to be told. ``created`` and ``next_attempt`` are Unix seconds."""
+
+    id: int
+    notifier: str
+    change: EventChange
+    attempts: int
+    created: float
+    next_attempt: float
