@@ -24,8 +24,9 @@ from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingPlan, train
 from tsdiff_monitor.diffusion.weights import ModelCard, PlanCard, load_model, save_model
-from tsdiff_monitor.errors import DataError, SchemaMismatchError
+from tsdiff_monitor.errors import DamagedModelError, DataError, SchemaMismatchError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.attribution import attribute
 from tsdiff_monitor.scoring.bands import sample_band
 from tsdiff_monitor.scoring.calibration import Calibration
@@ -34,7 +35,6 @@ from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, 
 from tsdiff_monitor.scoring.reconstruction import contributions, residuals, row_score
 from tsdiff_monitor.scoring.rules import Rule, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
-from tsdiff_monitor.scores import Expected, Scores
 
 __all__ = ["DiffusionDetector", "Mode"]
 
@@ -43,8 +43,8 @@ Mode = Literal["stream", "batch"]
 
 _SIGMA = 2.0
 """Noise level of scoring, in standard deviations of a metric (docs/model.md has the measurements)."""
-_SIGMA_MAX = 80.0
-"""So much noise that nothing of the hidden value is left: pure imputation."""
+_SIGMA_MAX = 20.0
+"""So much noise that the network expects nothing of it: pure imputation."""
 _NORMALISER_FLOOR = 1e-2
 """Least expected squared residual of a metric: one the network reproduces exactly must not dominate by a rounding."""
 
@@ -65,7 +65,7 @@ class DiffusionDetector:
         config: DiffusionModelConfig | None = None,
         *,
         confirm_rows: int = 2,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Fit on ``frame``; a part of it is held out for normalising and calibrating.
@@ -109,7 +109,8 @@ class DiffusionDetector:
             ]  # fmt: skip
             normaliser = _normaliser(np.concatenate(squared), scaler)
             stretches = [row_score(contributions(part, normaliser), ~scaler.empty) for part in squared]
-            plans[plan.name] = PlanCard(tuple(normaliser), Calibration.fit(stretches, confirm_rows=confirm_rows))
+            calibration = Calibration.fit(stretches, confirm_rows=confirm_rows)
+            plans[plan.name] = PlanCard(normaliser=tuple(normaliser.tolist()), calibration=calibration)
         card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps)
         return cls(config, card, scaler, imputer)
 
@@ -124,9 +125,10 @@ class DiffusionDetector:
     ) -> Scores:
         """Score the rows from ``first`` on; earlier rows are context. ``rules`` are by series name.
 
-        Raises :class:`SchemaMismatchError` when the frame's metrics are not those of the fit.
+        The order of the frame's series does not matter; attributions follow it. Raises :class:`SchemaMismatchError`
+        when the frame's metrics or its step are not those of the fit.
         """
-        frame = self._aligned(frame)
+        given, frame = frame, self._aligned(frame)
         scaled = self.scaler.transform(frame.values)
         plan = next(p for p in _plans(self.config, len(frame.series)) if p.name == mode)
         window, seed = self.config.window, self.config.seed
@@ -139,26 +141,33 @@ class DiffusionDetector:
             contribution[disregarded(applied, frame.values[first:], expected)] = 0.0
         raw = row_score(contribution, ~self.scaler.empty)
         threshold = fitted.calibration.threshold(alarms_per_week, frame.step.total_seconds())
-        return Scores(frame.times[first:], frame.series, raw / threshold, attribute(contribution))
+        column = {name: k for k, name in enumerate(frame.names)}
+        attribution = attribute(contribution)[:, [column[name] for name in given.names]]
+        return Scores(given.times[first:], given.series, raw / threshold, attribution)
 
     def expected(
         self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
     ) -> Expected:
         """What the ``names`` should have been in rows ``first <= t < last``, given all the other metrics.
 
-        Bands are quantiles of conditional samples; they widen where the data given has gaps.
+        Bands are quantiles of conditional samples; they widen where the data given has gaps. ``read`` rows are sampled
+        at once: with 1, each row is expected from itself and the rows before it, at ``read`` times the work. The
+        columns follow ``names``. Raises :class:`SchemaMismatchError` like :meth:`score`, and :class:`DataError` for a
+        name the frame does not have.
         """
+        series = frame.select(names).series
         frame = self._aligned(frame)
-        last = len(frame) if last is None else last
+        last = len(frame) if last is None else min(last, len(frame))
+        first = min(first, last)
         scaled = self.scaler.transform(frame.values)
-        hidden = np.array([name in set(names) for name in frame.names])
+        hidden = np.isin(frame.names, names)
         quantiles = sample_band(
             self.imputer, scaled, hidden,
             window=self.config.window, rows=(first, last), read=min(read, self.config.window),
             samples=self.config.samples, band=self.config.band, seed=self.config.seed,
         )  # fmt: skip
-        middle, lower, upper = (self.scaler.inverse(q)[:, hidden] for q in quantiles)
-        series = tuple(one for one, hide in zip(frame.series, hidden, strict=True) if hide)
+        column = {name: k for k, name in enumerate(frame.names)}
+        middle, lower, upper = (self.scaler.inverse(q)[:, [column[name] for name in names]] for q in quantiles)
         return Expected(frame.times[first:last], series, middle, lower, upper)
 
     def save(self, directory: Path) -> None:
@@ -170,12 +179,20 @@ class DiffusionDetector:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
         card, state = load_model(directory)
         imputer = _imputer(len(card.metrics), card.config.window, card.config.width, card.config.layers)
-        imputer.network.load_state_dict(state)
+        try:
+            imputer.network.load_state_dict(state)
+        except RuntimeError:
+            raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
         imputer.network.eval()
         return cls(card.config, card, card.scaler(), imputer)
 
     def _aligned(self, frame: Frame) -> Frame:
         """The frame with its metrics in the order of the fit."""
+        if frame.step.total_seconds() != self.card.step_seconds:
+            raise SchemaMismatchError(
+                f"the rows are {frame.step.total_seconds():g} s apart, but the model was fit on rows "
+                f"{self.card.step_seconds:g} s apart; fit again, or give both the same step"
+            )
         wanted = [metric.name for metric in self.card.metrics]
         if list(frame.names) == wanted:
             return frame

@@ -65,7 +65,8 @@ class Frame:
         if len(set(names)) != len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise DataError(f"series names must be unique within a frame; twice: {', '.join(twice)}")
-        values = np.array(self.values, dtype=np.float32, copy=True)
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes an infinity, and that a gap
+            values = np.array(self.values, dtype=np.float32, copy=True)
         values[~np.isfinite(values)] = np.nan  # an infinity carries no more information than a gap
         values.flags.writeable = False
         object.__setattr__(self, "values", values)
@@ -102,8 +103,8 @@ class Frame:
 
     def rows(self, first: int, last: int) -> Frame:
         """The rows ``first <= i < last``, clipped to the frame."""
-        first, last = max(first, 0), min(last, len(self))
-        last = max(first, last)
+        first = min(max(first, 0), len(self))
+        last = min(max(last, first), len(self))
         return Frame(self.start + self.step * first, self.step, self.values[first:last], self.series)
 
     def between(self, start: pd.Timestamp, end: pd.Timestamp) -> Frame:
@@ -169,10 +170,11 @@ def from_samples(
     first = min(a for a, _ in spans) if start is None else -(-start.as_unit("ns").value // step_ns)
     last = max(b for _, b in spans) if end is None else -(-end.as_unit("ns").value // step_ns)
     values = np.full((max(last - first, 0), len(samples)), np.nan, dtype=np.float32)
-    for k, (cell, times, sample) in enumerate(cells):
-        kept = (cell >= first) & (cell < last)
-        order = np.argsort(times[kept], kind="stable")  # numpy assigns in order: the latest of a cell stays
-        values[cell[kept][order] - first, k] = sample[kept][order]
+    with np.errstate(over="ignore"):
+        for k, (cell, times, sample) in enumerate(cells):
+            kept = (cell >= first) & (cell < last)
+            order = np.argsort(times[kept], kind="stable")  # numpy assigns in order: the latest of a cell stays
+            values[cell[kept][order] - first, k] = sample[kept][order]
     return Frame(pd.Timestamp(first * step_ns, tz="UTC"), step, values, tuple(series for series, _, _ in samples))
 
 

@@ -133,8 +133,8 @@ class Reader(Protocol):
 class History(Protocol):
     """Optional, beside :class:`Reader`: a source that knows where its data lies and which incidents are labelled."""
 
-    def extent(self) -> Extent:
-        """The default spans for ``backtest`` when the user gives neither ``--start`` nor ``--end``."""
+    def extents(self, groupby: tuple[str, ...]) -> Mapping[Group, Extent]:
+        """Each group's default spans for ``backtest`` when the user gives neither ``--start`` nor ``--end``."""
         ...
 
     def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
@@ -179,7 +179,8 @@ def load_plugin(kind: Kind, type_name: str, *, key: str = "", file: str = "") ->
         except Exception as error:  # a stranger's module may fail in any way; the user must learn which
             problem = ConfigProblem(key, f"the plug-in {type_name!r} ({point.value}) cannot be loaded: {error}")
             raise ConfigError(file, [problem]) from error
-        assert isinstance(loaded, type)
+        if not isinstance(loaded, type):
+            raise ConfigError(file, [ConfigProblem(key, f"the plug-in {type_name!r} ({point.value}) is not a class")])
         return loaded
     known = ", ".join(plugin_types(kind)) or "none"
     problem = ConfigProblem(key, f"there is no {kind[:-1]} of type {type_name!r}", f"installed types: {known}")

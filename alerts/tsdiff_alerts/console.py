@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import io
+from typing import Any, Literal, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -52,12 +53,10 @@ class ConsoleNotifier:
         """Print one change. Raises ``DeliveryError`` when the stream is closed or full."""
         if self._config.style == "json":
             out = json_text(change.to_json()) + "\n"
+        elif self._config.style == "plain" or not self._console.is_terminal:
+            out = _message(change).plain + "\n"
         else:
-            with self._console.capture() as captured:
-                self._console.print(_message(change), soft_wrap=True)
-            out = captured.get()
-            if self._config.style == "plain" or not self._console.is_terminal:
-                out = _message(change).plain + "\n"
+            out = self._coloured(_message(change))
         try:  # not through rich, which ends the process when a pipe breaks
             self._console.file.write(out)
             self._console.file.flush()
@@ -67,6 +66,14 @@ class ConsoleNotifier:
                 recoverable=False,
                 reason="closed",
             ) from error
+
+    def _coloured(self, message: Text) -> str:
+        """The message with the escape codes that the terminal understands."""
+        out = io.StringIO()
+        colours = cast(Any, self._console.color_system)
+        console = Console(file=out, force_terminal=True, color_system=colours, no_color=self._console.no_color)
+        console.print(message, soft_wrap=True)
+        return out.getvalue()
 
 
 def _message(change: EventChange) -> Text:

@@ -106,7 +106,7 @@ def _plain(value: float, digits: int) -> str:
     """``digits`` significant digits, without an exponent where a person would not write one."""
     if value == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(value)))
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded number: 9.996 is 10.0
     if exponent < -4:
         return f"{value:.{digits - 1}e}"
     text = f"{value:,.{max(digits - 1 - exponent, 0)}f}"

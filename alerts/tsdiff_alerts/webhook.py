@@ -88,6 +88,9 @@ class WebhookNotifier:
         def _some_address(self) -> WebhookNotifier.Config:
             if self.url is None and self.url_file is None:
                 raise ValueError("give `url` or `url_file`")
+            url = None if self.url is None else _parsed(self.url.get_secret_value())
+            if url is not None and url.userinfo and "authorization" in {name.lower() for name in self.headers}:
+                raise ValueError("credentials are given both in `url` and in the header Authorization; keep one")
             return self
 
     def __init__(self, config: Config, context: Context) -> None:
@@ -116,6 +119,10 @@ class WebhookNotifier:
             if _is_tls(error):
                 raise self._failure(f"no secure connection to {_place(url)}: check its certificate", "tls") from error
             raise self._failure(f"cannot reach {_place(url)} ({type(error).__name__})", "connect") from error
+
+    def close(self) -> None:
+        """Close the connections that are kept open between posts."""
+        self._client.close()
 
     def _judge(self, response: httpx.Response, url: httpx.URL) -> None:
         status = response.status_code

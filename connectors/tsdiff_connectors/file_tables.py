@@ -30,7 +30,7 @@ class FileTables:
 
     def __init__(self, pattern: str, layout: Layout | None, labels: Mapping[str, str]) -> None:
         self._pattern = pattern
-        self._layout = layout
+        self._layout: Layout | None = layout
         self._labels = dict(labels)
         self._lock = Lock()
         self._parsed: dict[Path, tuple[tuple[int, int], tuple[Table, ...]]] = {}

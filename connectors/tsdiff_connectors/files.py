@@ -75,14 +75,19 @@ class FilesReader:
                 frames[group] = from_samples(samples, step=request.step, start=request.start, end=request.end)
         return Reading(frames, tuple(warnings))
 
-    def extent(self) -> Extent:
-        """Rows with ``split`` 0 to fit on and 1 to score; else the oldest ``fit_fraction`` of them, and the rest."""
+    def extents(self, groupby: tuple[str, ...]) -> dict[Group, Extent]:
+        """Rows with ``split`` 0 to fit on and 1 to score; else the oldest ``fit_fraction`` of them, and the rest.
+
+        Of a group that several files share, no row that a file wants scored is fit on.
+        """
+        found: dict[Group, list[tuple[int, int, int, int]]] = {}
         try:
-            spans = [_extent(source.table, self._config.fit_fraction) for source in self._tables.load()]
+            for source in self._tables.load():
+                span = _extent(source.table, self._config.fit_fraction)
+                found.setdefault(_group(source, groupby), []).append(span)
         except DataError as error:
             raise SourceError(str(error), reason="bad_data", recoverable=False) from error
-        starts, ends = np.array([span[::2] for span in spans]).min(0), np.array([span[1::2] for span in spans]).max(0)
-        return Extent(*(pd.Timestamp(int(ns), tz="UTC") for ns in (starts[0], ends[0], starts[1], ends[1])))
+        return {group: _joint_extent(spans) for group, spans in found.items()}
 
     def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
         """The runs of rows labelled 1 within the request's span; None where no file has a ``label`` column."""
@@ -162,6 +167,13 @@ def _extent(table: Table, fit_fraction: float) -> tuple[int, int, int, int]:
     if fit is None or fit.all() or not fit.any():
         fit = np.arange(len(times)) < min(max(1, int(len(times) * fit_fraction)), len(times) - 1)
     return int(times[fit][0]), int(times[fit][-1]) + step, int(times[~fit][0]), int(times[~fit][-1]) + step
+
+
+def _joint_extent(spans: list[tuple[int, int, int, int]]) -> Extent:
+    fit_starts, fit_ends, starts, ends = zip(*spans, strict=True)
+    start = min(starts)
+    times = (min(fit_starts), min(max(fit_ends), start), start, max(ends))
+    return Extent(*(pd.Timestamp(ns, tz="UTC") for ns in times))
 
 
 def _notes(source: FileTable) -> list[str]:

@@ -146,7 +146,7 @@ def test_rows_outside_the_data_are_gaps(tmp_path: Path) -> None:
     source = reader(tmp_path / "a.csv")
     frame = source.read(request(5, cpu="cpu")).frames[group("a")]
     assert np.array_equal(frame.values[:, 0], [0, 1, 2, np.nan, np.nan], equal_nan=True)
-    late = ReadRequest((Query("cpu", "cpu"),), HOUR + pd.Timedelta("1d"), HOUR + pd.Timedelta("2d"), MINUTE, ("file",))
+    late = ReadRequest((Query("cpu", "cpu"),), HOUR + pd.Timedelta("1D"), HOUR + pd.Timedelta("2D"), MINUTE, ("file",))
     assert source.read(late).frames == {}
 
 
@@ -177,7 +177,7 @@ def test_failures_are_source_errors(tmp_path: Path) -> None:
         reader(path).read(request(groupby=("instance",)))
     assert (caught.value.reason, caught.value.recoverable) == ("bad_request", False)
     with pytest.raises(SourceError, match="more than can be held in memory") as caught:
-        reader(path).read(ReadRequest((Query("a", "*"),), HOUR, HOUR + pd.Timedelta("9999d"), pd.Timedelta("1ms")))
+        reader(path).read(ReadRequest((Query("a", "*"),), HOUR, HOUR + pd.Timedelta("9999D"), pd.Timedelta("1ms")))
     assert caught.value.reason == "bad_request"
     path.write_text("t,cpu\n1,fast\n")
     with pytest.raises(SourceError, match="'cpu' is not numeric") as caught:
@@ -195,14 +195,16 @@ def test_configuration_is_checked() -> None:
 def test_extent_follows_the_split(tmp_path: Path) -> None:
     """Rows with split 0 are to fit on and rows with split 1 to score; without it a fraction, the oldest, is fit on."""
     wide(tmp_path / "a.csv", split=[0] * 6 + [1] * 4)
-    extent = reader(tmp_path / "a.csv").extent()
+    extent = reader(tmp_path / "a.csv").extents(())[()]
     assert (extent.fit_start, extent.fit_end) == (HOUR, HOUR + 6 * MINUTE)
     assert (extent.start, extent.end) == (HOUR + 6 * MINUTE, HOUR + 10 * MINUTE)
     wide(tmp_path / "b.csv")
-    extent = reader(tmp_path / "b.csv", fit_fraction=0.3).extent()
+    extent = reader(tmp_path / "b.csv", fit_fraction=0.3).extents(())[()]
     assert (extent.fit_end, extent.start, extent.end) == (HOUR + 3 * MINUTE, HOUR + 3 * MINUTE, HOUR + 10 * MINUTE)
-    extent = reader(tmp_path / "*.csv").extent()
-    assert (extent.fit_start, extent.fit_end) == (HOUR, HOUR + 6 * MINUTE)
+    extents = reader(tmp_path / "*.csv").extents(("file",))
+    assert extents[(("file", "b"),)].fit_end == HOUR + 5 * MINUTE
+    extent = reader(tmp_path / "*.csv").extents(())[()]
+    assert (extent.fit_start, extent.fit_end) == (HOUR, HOUR + 5 * MINUTE)
     assert (extent.start, extent.end) == (HOUR + 5 * MINUTE, HOUR + 10 * MINUTE)
 
 
@@ -281,12 +283,12 @@ def test_a_wrong_interpretation_is_reported(tmp_path: Path, rows: str) -> None:
 def test_server_machines_with_their_culprits() -> None:
     """Every labelled incident of the server machines lies in the span to score and names its metrics."""
     source = reader(DATA / "smd" / "machine-*.parquet", interpretation=DATA / "smd" / "interpretation.csv")
-    extent = source.extent()
+    extent = source.extents(())[()]
     found = source.incidents(ReadRequest((Query("all", "*"),), extent.start, extent.end, MINUTE, ("file",)))
     assert found is not None
     segments = pd.read_csv(DATA / "smd" / "interpretation.csv")
-    assert len(found) == len(segments)
-    assert all(one.culprits for one in found)
+    assert sum(bool(one.culprits) for one in found) == len(segments)
+    assert [one.group for one in found if not one.culprits] == [group("machine-1-3")]  # one that nobody explained
     first = next(one for one in found if one.group == group("machine-1-2"))
     assert first.end - first.start == (4688 - 4629) * MINUTE
     assert len(first.culprits) == 6

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tsdiff_connectors import files_writer
 from tsdiff_connectors.files_writer import FilesWriter
 from tsdiff_monitor.errors import WriteError
 from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.scores import ScoreBatch
 from tsdiff_monitor.tables import read_table
 from tsdiff_monitor.testing import WriterConformance, example_batch
 
@@ -150,21 +150,19 @@ def test_a_damaged_part_is_not_overwritten(tmp_path: Path) -> None:
     ("code", "reason", "recoverable"),
     [(errno.ENOSPC, "disk_full", True), (errno.EACCES, "denied", False), (errno.EIO, "io", True)],
 )
-def test_why_a_write_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str, recoverable: bool
-) -> None:
+def test_why_a_write_failed(tmp_path: Path, code: int, reason: str, recoverable: bool) -> None:
     """A full disk or a failing one may recover, missing permissions need a person; the old part stays whole."""
-    target = writer(tmp_path)
-    target.write(example_batch())
+    writer(tmp_path).write(example_batch())
     (path,) = parts(tmp_path)
     before = path.read_bytes()
 
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(code, "no")
+    class Failing(FilesWriter):
+        def _store(self, rows: pd.DataFrame, path: Path, batch: ScoreBatch) -> None:
+            path.write_bytes(b"half")
+            raise OSError(code, "no")
 
-    monkeypatch.setattr(files_writer.pyarrow.parquet, "write_table", fail)
     with pytest.raises(WriteError) as caught:
-        target.write(example_batch(start="2024-05-01T00:10:00Z"))
+        Failing(FilesWriter.Config(path=tmp_path), Context()).write(example_batch(start="2024-05-01T00:10:00Z"))
     assert (caught.value.reason, caught.value.recoverable) == (reason, recoverable)
     assert parts(tmp_path) == [path]
     assert path.read_bytes() == before

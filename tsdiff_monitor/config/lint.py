@@ -57,7 +57,6 @@ def _unused(config: Config) -> Iterator[ConfigProblem]:
 
 
 def _secrets(config: Config) -> Iterator[ConfigProblem]:
+    remedy = "use `${NAME}`, or the `_file` twin where the key has one"
     for key in config.inline_secrets:
-        yield ConfigProblem(
-            key, "a secret stands in the file in clear text", "use `${NAME}`, or the `_file` twin where the key has one"
-        )
+        yield ConfigProblem(key, "a secret stands in the file in clear text", remedy)

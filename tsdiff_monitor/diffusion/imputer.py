@@ -25,9 +25,9 @@ class Imputer:
         noisy: Float[Tensor, "B L K"],
         sigma: Float[Tensor, " B"],
         windows: Float[Tensor, "B L K"],
-        target: Bool[Tensor, "*B L K"],
+        target: Bool[Tensor, "*#B L K"],
     ) -> Float[Tensor, "B L K"]:
-        """One network evaluation: the expected clean value of every cell.
+        """One network evaluation: the expected clean value of every cell, given cells being themselves.
 
         ``target`` cells are read from ``noisy`` (at noise level ``sigma``); all others are given as they are in
         ``windows``, except missing ones, which are never given.
@@ -38,5 +38,8 @@ class Imputer:
         level = sigma[:, None, None]
         noisy = torch.where(target, noisy, 0.0)
         values = torch.where(given, windows, 0.0)
-        f = self.network(self.precondition.c_in(level) * noisy, self.precondition.c_noise(sigma), values, target, given)
-        return self.precondition.c_skip(level) * noisy + self.precondition.c_out(level) * f
+        f: Tensor = self.network(
+            self.precondition.c_in(level) * noisy, self.precondition.c_noise(sigma), values, target, given
+        )
+        denoised = self.precondition.c_skip(level) * noisy + self.precondition.c_out(level) * f
+        return torch.where(given, windows, denoised)

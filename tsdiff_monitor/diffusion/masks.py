@@ -33,10 +33,11 @@ def metric_mask(window: int, hidden: Bool[Tensor, " K"], *, rows: int | None = N
 def random_masks(batch: int, window: int, metrics: int, generator: torch.Generator) -> Bool[Tensor, "B L K"]:
     """A mixture of all kinds, one per window: gratings of random width and phase, forecasts, metric masks, cells.
 
-    Training on the mixture lets one network answer every question asked of it later.
+    Training on the mixture lets one network answer every question asked of it later. No window (of 2 rows or more) is
+    left without a target.
     """
     rows = torch.arange(window)
-    widths = 2 ** torch.randint(0, 5, (batch, 1), generator=generator)
+    widths = (2 ** torch.randint(0, 5, (batch, 1), generator=generator)).clamp(max=max(window // 2, 1))
     phase = torch.randint(0, 32, (batch, 1), generator=generator)
     grating = (((rows + phase) // widths) % 2 == 0)[:, :, None]
     newest = torch.randint(1, max(window // 4, 2) + 1, (batch, 1), generator=generator)
@@ -47,6 +48,7 @@ def random_masks(batch: int, window: int, metrics: int, generator: torch.Generat
     span = torch.where(torch.rand(batch, 1, generator=generator) < 0.5, window, newest)
     columns = hidden & (rows >= window - span)[:, :, None]
     cells = torch.rand(batch, window, metrics, generator=generator) < share
+    cells = torch.where(cells.flatten(1).any(1)[:, None, None], cells, grating)
     kind = torch.multinomial(torch.tensor([0.4, 0.2, 0.3, 0.1]), batch, replacement=True, generator=generator)
     kinds = torch.stack([m.expand(batch, window, metrics) for m in (grating, forecast, columns, cells)])
     return kinds[kind, torch.arange(batch)]

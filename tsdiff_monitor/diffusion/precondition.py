@@ -21,19 +21,23 @@ class Preconditioner:
 
     sigma_data: float = 1.0
 
-    def c_skip(self, sigma: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    def c_skip(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The share of the noisy value that is kept."""
         return self.sigma_data**2 / (sigma**2 + self.sigma_data**2)
 
-    def c_out(self, sigma: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    def c_out(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The scale of the network's answer."""
         return sigma * self.sigma_data / (sigma**2 + self.sigma_data**2).sqrt()
 
-    def c_in(self, sigma: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    def c_in(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The scale of the network's noisy input."""
         return 1 / (sigma**2 + self.sigma_data**2).sqrt()
 
-    def c_noise(self, sigma: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    def c_noise(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The noise level as the network is told it."""
         return sigma.log() / 4
 
-    def loss_weight(self, sigma: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    def loss_weight(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """λ(σ) = 1 / c_out², which gives every noise level the same weight at the start of training."""
         return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
 

@@ -11,7 +11,7 @@ __all__ = ["karras_sigmas"]
 
 def karras_sigmas(
     steps: int, *, sigma_min: float = 0.02, sigma_max: float = 20.0, rho: float = 7.0
-) -> Float[Tensor, " steps+1"]:
+) -> Float[Tensor, " {steps}+1"]:
     """Karras et al. 2022, equation 5: ``steps`` falling noise levels, then 0."""
     share = torch.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tsdiff_monitor.diffusion.imputer import Imputer
@@ -37,19 +38,20 @@ class TrainingPlan:
 
 def train(
     imputer: Imputer,
-    rows: Tensor,
-    starts: Tensor,
+    rows: Float[Tensor, "T K"],
+    starts: Int[Tensor, " N"],
     *,
     window: int,
     plan: TrainingPlan,
     generator: torch.Generator,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Train in place on windows of ``rows[T, K]`` (NaN = missing) beginning at ``starts[N]``; gives the steps taken.
 
-    The share ``trim`` of windows with the largest loss is left out of every step, so that incidents in the history
-    are not learned as normal. The network ends with the exponential average of its weights.
+    ``progress`` gets (steps done, steps planned) after each step. The share ``trim`` of windows with the largest loss
+    is left out of every step, so that incidents in the history are not learned as normal. The network ends with the
+    exponential average of its weights.
     """
     network = imputer.network
     began = clock()
@@ -61,31 +63,29 @@ def train(
     network.train()
     done = 0
     for step in range(plan.steps):
-        share = min(step / plan.steps, 1.0)
-        rate = plan.learning_rate * min((step + 1) / warmup, 1.0) * 0.5 * (1 + math.cos(math.pi * share))
+        annealed = 0.5 * (1 + math.cos(math.pi * step / plan.steps))
+        rate = plan.learning_rate * min((step + 1) / warmup, 1.0) * annealed
         for group in optimiser.param_groups:
             group["lr"] = rate
         chosen = starts[torch.randint(0, len(starts), (plan.batch,), generator=generator)]
         windows = rows[chosen[:, None] + offsets]
         gaps = random_gaps(plan.batch, window, rows.shape[1], plan.gaps, generator)
         windows = windows.masked_fill(gaps, torch.nan)
-        target = random_masks(plan.batch, window, rows.shape[1], generator)
-        observed = ~windows.isnan()
-        sigma = sample_sigma(
-            plan.batch, mean=plan.sigma_mean, deviation=plan.sigma_deviation, generator=generator
-        )
+        target = random_masks(plan.batch, window, rows.shape[1], generator) & ~windows.isnan()
+        sigma = sample_sigma(plan.batch, mean=plan.sigma_mean, deviation=plan.sigma_deviation, generator=generator)
         clean = windows.nan_to_num(0.0)
         noise = torch.randn(clean.shape, generator=generator)
-        denoised = imputer.denoise(clean + sigma[:, None, None] * noise, sigma, windows, target & observed)
-        counted = (target & observed).float()
-        error = ((denoised - clean) ** 2 * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
+        denoised = imputer.denoise(clean + sigma[:, None, None] * noise, sigma, windows, target)
+        error = ((denoised - clean) ** 2 * target).sum((1, 2)) / target.sum((1, 2)).clamp(min=1)
         loss = (imputer.precondition.loss_weight(sigma) * error).topk(kept, largest=False).values.mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         decay = min(plan.ema, (step + 1) / (step + 10))
-        torch._foreach_lerp_(average, [p.detach() for p in network.parameters()], 1 - decay)
+        with torch.no_grad():
+            for mean, parameter in zip(average, network.parameters(), strict=True):
+                mean.lerp_(parameter, 1 - decay)
         done = step + 1
         progress(done, plan.steps)
         if clock() - began > plan.budget_seconds:

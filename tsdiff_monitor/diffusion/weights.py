@@ -26,7 +26,7 @@ from tsdiff_monitor.settings_model import StrictModel
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CARD_VERSION", "MetricCard", "ModelCard", "PlanCard", "load_model", "save_model"]
+__all__ = ["CARD_VERSION", "MetricCard", "ModelCard", "PlanCard", "load_card", "load_model", "save_model"]
 
 CARD_VERSION = 1
 _CARD = "card.json"
@@ -47,9 +47,6 @@ class PlanCard(StrictModel):
 
     normaliser: tuple[float, ...]
     calibration: Calibration
-
-    def __init__(self, normaliser: tuple[float, ...], calibration: Calibration) -> None:
-        super().__init__(normaliser=normaliser, calibration=calibration)
 
 
 class ModelCard(StrictModel):

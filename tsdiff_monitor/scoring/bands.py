@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.samplers import sample_heun
 from tsdiff_monitor.diffusion.schedules import karras_sigmas
+from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
 
 __all__ = ["sample_band"]
 
 _STEPS = 6
-_CELLS_AT_ONCE = 4_000_000
 
 
 @torch.no_grad()
@@ -28,24 +29,27 @@ def sample_band(
     samples: int,
     band: float,
     seed: int,
+    cells_at_once: int = CELLS_AT_ONCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median, lower and upper quantile of the ``hidden[K]`` metrics in ``rows``, each ``[rows, K]`` (NaN elsewhere).
 
     The hidden metrics are imputed over whole windows from all the other metrics, so an incident that has lasted for a
-    while cannot pass for normal by its own recent past. Windows advance by ``read`` rows, each answering for its newest
-    ``read``; the last one ends at ``rows[1] - 1``, so nothing is read from the future of the rows asked for.
+    while cannot pass for normal by its own recent past; only where nothing else would be given, they are hidden over a
+    quarter of the window and forecast. Windows advance by ``read`` rows, each answering for its newest ``read``; the
+    last one ends at ``rows[1] - 1``, so nothing is read from the future of the rows asked for.
     """
     first, last = rows
     K = scaled.shape[1]
     out = np.full((3, last - first, K), np.nan)
     padded = np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled[:last]])
-    mask = torch.from_numpy(np.broadcast_to(hidden, (window, K)).copy())
+    alone = bool(np.isnan(scaled[:last, ~hidden]).all())
+    mask = metric_mask(window, torch.from_numpy(hidden), rows=max(window // 4, read) if alone else None)
     sigmas = karras_sigmas(_STEPS)
     # The same noise for every window: neighbouring windows then differ by their data only, and bands have no seams.
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(samples, window, K, generator=generator) * sigmas[0]
     ends = np.arange(last - 1, first - 1, -read)
-    at_once = max(_CELLS_AT_ONCE // (samples * window * K), 1)
+    at_once = windows_at_once(samples * window, K, cells_at_once)
     for at in range(0, len(ends), at_once):
         batch = ends[at : at + at_once]
         windows = torch.from_numpy(np.stack([padded[end : end + window] for end in batch]))  # [B, L, K]
@@ -61,5 +65,6 @@ def sample_band(
         quantiles = torch.quantile(drawn, levels, dim=1).numpy()  # [3, B, read, K]
         for b, end in enumerate(batch):
             begin = max(end - read + 1, first)
-            out[:, begin - first : end + 1 - first, hidden] = quantiles[:, b, read - (end + 1 - begin) :, hidden]
+            out[:, begin - first : end + 1 - first] = quantiles[:, b, read - (end + 1 - begin) :]
+    out[:, :, ~hidden] = np.nan
     return out[0], out[1], out[2]

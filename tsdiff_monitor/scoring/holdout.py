@@ -14,7 +14,7 @@ _SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class HistorySplit:
-    """``training_starts[N]``: first rows of training windows; ``held_out``: (first, end) rows of each held-out block."""
+    """``training_starts[N]``: first rows of training windows; ``held_out``: (first, end) of each held-out block."""
 
     training_starts: np.ndarray
     held_out: tuple[tuple[int, int], ...]
@@ -24,8 +24,8 @@ def split_history(scaled: np.ndarray, window: int) -> HistorySplit:
     """Hold out a fifth of the rows in four blocks spread over the history, the last at its end.
 
     Spread out, they cover the hours of the day and the days of the week; the last one shows the drift up to now. No
-    training window touches them. A history too short for that is used for both, which the calibration's few blocks
-    make up for.
+    training window touches them, unless there are no values elsewhere. A history too short for that is used for both,
+    which the calibration's few blocks make up for.
     """
     T = len(scaled)
     length = int(T * _SHARE / _BLOCKS)
@@ -36,10 +36,11 @@ def split_history(scaled: np.ndarray, window: int) -> HistorySplit:
         touches = np.zeros(len(starts), dtype=bool)
         for a, b in blocks:
             touches |= (starts + window > a) & (starts < b)
-        starts = starts[~touches]
     else:
         blocks = ((0, T),)
+        touches = np.zeros(len(starts), dtype=bool)
     # Windows without a single value have nothing to teach.
     seen = np.concatenate([[0], np.cumsum((~np.isnan(scaled)).any(1))])
     full = seen[starts + window] > seen[starts]
-    return HistorySplit(starts[full], blocks)
+    apart = full & ~touches
+    return HistorySplit(starts[apart if apart.any() else full], blocks)

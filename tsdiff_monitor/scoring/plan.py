@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from tsdiff_monitor.diffusion.masks import gratings, metric_mask
+from tsdiff_monitor.diffusion.masks import forecast_mask, gratings, metric_mask
 
 __all__ = ["ScoringPlan", "batch_plan", "forecast_plan", "stream_plan"]
 
@@ -17,14 +18,16 @@ class ScoringPlan:
     """Each window is denoised once per mask from noise level ``sigma``; the newest ``read`` rows are scored.
 
     Windows advance by ``stride`` rows. With ``read == stride == 1`` a row's score depends on its own window only: the
-    same whether rows arrive one by one or all at once.
+    same whether rows arrive one by one or all at once. A ``blind`` plan starts from noise alone, with nothing of the
+    hidden value in it.
     """
 
     name: str
-    masks: tuple[Tensor, ...]
+    masks: tuple[Bool[Tensor, "L K"], ...]
     sigma: float
     read: int
     stride: int
+    blind: bool = False
 
 
 def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> ScoringPlan:
@@ -36,19 +39,25 @@ def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> Scorin
     hidden = torch.zeros(metrics, dtype=torch.bool)
     hidden[torch.randperm(metrics, generator=generator)[: (metrics + 1) // 2]] = True
     halves = (hidden, ~hidden) if metrics > 1 else (hidden,)
-    rows = max(window // 8, 1)
-    masks = tuple(metric_mask(window, half, rows=rows) for half in halves)
+    masks = tuple(metric_mask(window, half, rows=_hidden_rows(window)) for half in halves)
     return ScoringPlan("stream", masks, sigma, read=1, stride=1)
 
 
 def batch_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
     """For recorded data: complementary gratings at two widths, with context from both sides."""
-    masks = gratings(window, metrics, window // 4) + gratings(window, metrics, window // 16)
+    masks = gratings(window, metrics, window // 4) + gratings(window, metrics, max(window // 16, 1))
     return ScoringPlan("batch", masks, sigma, read=window, stride=window // 2)
 
 
 def forecast_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
-    """What the newest row was expected to be, from nothing but noise and the rows before it."""
-    from tsdiff_monitor.diffusion.masks import forecast_mask
+    """What the newest row was expected to be, from noise and the rows before the newest few.
 
-    return ScoringPlan("forecast", (forecast_mask(window, metrics, 1),), sigma, read=1, stride=1)
+    As many rows are hidden as in the stream plan, so that an incident does not become its own expectation at once.
+    """
+    mask = forecast_mask(window, metrics, _hidden_rows(window))
+    return ScoringPlan("forecast", (mask,), sigma, read=1, stride=1, blind=True)
+
+
+def _hidden_rows(window: int) -> int:
+    """How many of the newest rows are hidden to score the newest."""
+    return max(window // 8, 1)

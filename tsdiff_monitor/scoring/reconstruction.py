@@ -14,17 +14,22 @@ import torch
 from torch import Tensor
 
 from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
 from tsdiff_monitor.scoring.plan import ScoringPlan
 
 __all__ = ["contributions", "residuals", "row_score"]
 
-_CELLS_AT_ONCE = 4_000_000
-"""Bounds the memory of a batch: windows x rows x metrics."""
-
 
 @torch.no_grad()
 def residuals(
-    imputer: Imputer, scaled: np.ndarray, plan: ScoringPlan, *, window: int, first: int, seed: int
+    imputer: Imputer,
+    scaled: np.ndarray,
+    plan: ScoringPlan,
+    *,
+    window: int,
+    first: int,
+    seed: int,
+    cells_at_once: int = CELLS_AT_ONCE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared and mean signed residual (actual minus denoised) of rows ``first <= t < T``, each ``[T-first, K]``.
 
@@ -32,29 +37,33 @@ def residuals(
     The noise is the same for every window, so a row's residual depends on its window's values alone.
     """
     T, K = scaled.shape
-    observed = ~np.isnan(scaled)
     noise = torch.randn(window, K, generator=torch.Generator().manual_seed(seed)) * plan.sigma
-    squared = np.zeros((T, K), dtype=np.float64)
-    signed = np.zeros((T, K), dtype=np.float64)
-    counts = np.zeros((T, K), dtype=np.float64)
-    masks = [(mask, mask[-plan.read :].numpy()) for mask in plan.masks]
-    for ends, windows in _windows(scaled, observed, plan, window=window, first=first):
+    squared = np.zeros((max(T - first, 0), K))
+    signed = np.zeros_like(squared)
+    counts = np.zeros_like(squared, dtype=np.float32)
+    size = windows_at_once(window, K, cells_at_once)
+    for ends, windows in _windows(scaled, plan, window=window, first=first, size=size):
+        observed = ~windows.isnan()
         clean = windows.nan_to_num(0.0)
+        noisy = noise.expand_as(clean) if plan.blind else clean + noise
         sigma = torch.full((len(ends),), plan.sigma)
-        for mask, read in masks:
-            denoised = imputer.denoise(clean + noise, sigma, windows, mask)
-            error = (clean - denoised)[:, -plan.read :].numpy().astype(np.float64)
+        for mask in plan.masks:
+            target = mask & observed
+            denoised = imputer.denoise(noisy, sigma, windows, target)
+            hits = target[:, -plan.read :].numpy()
+            errors = (clean - denoised)[:, -plan.read :].numpy().astype(np.float64)
+            errors[~hits] = 0.0
             for offset in range(plan.read):  # a row may be read in several windows, but once per offset
                 at = ends - plan.read + 1 + offset
                 kept = at >= first
-                rows = at[kept]
-                hit = read[offset] & observed[rows]
-                e = np.where(hit, error[kept, offset], 0.0)
-                squared[rows] += e**2
-                signed[rows] += e
-                counts[rows] += hit
+                rows = at[kept] - first
+                squared[rows] += errors[kept, offset] ** 2
+                signed[rows] += errors[kept, offset]
+                counts[rows] += hits[kept, offset]
     counts[counts == 0] = np.nan
-    return (squared / counts)[first:], (signed / counts)[first:]
+    squared /= counts
+    signed /= counts
+    return squared, signed
 
 
 def contributions(squared: np.ndarray, normaliser: np.ndarray) -> np.ndarray:
@@ -78,20 +87,19 @@ def row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
 
 
 def _windows(
-    scaled: np.ndarray, observed: np.ndarray, plan: ScoringPlan, *, window: int, first: int
+    scaled: np.ndarray, plan: ScoringPlan, *, window: int, first: int, size: int
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Batches of (last row of each window, windows ``[B, L, K]``) that together read every row from ``first`` on."""
+    """Batches of ``size`` (last row of each window, windows ``[B, L, K]``) that read every row from ``first`` on."""
     T, K = scaled.shape
     if first >= T:
         return
-    last = np.arange(first + plan.read - 1, T - 1 + plan.stride, plan.stride)
+    last = np.arange(min(first + plan.read, T) - 1, T - 1 + plan.stride, plan.stride)
     last = np.unique(np.minimum(last, T - 1))
     # Windows whose rows to read hold no value at all have nothing to score.
-    seen = np.concatenate([[0], np.cumsum(observed.any(1))])
+    seen = np.concatenate([[0], np.cumsum((~np.isnan(scaled)).any(1))])
     last = last[seen[last + 1] > seen[np.maximum(last + 1 - plan.read, 0)]]
     padded = torch.from_numpy(np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled]))
     views = padded.unfold(0, window, 1)  # [T, K, L]
-    size = max(_CELLS_AT_ONCE // (window * K), 1)
     for at in range(0, len(last), size):
         ends = last[at : at + size]
         yield ends, views[torch.from_numpy(ends)].transpose(1, 2)

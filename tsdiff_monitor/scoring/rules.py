@@ -14,7 +14,7 @@ Direction = Literal["both", "above_expected", "below_expected"]
 
 @dataclass(frozen=True)
 class Rule:
-    """Which deviations of a query's series count: their direction and least size, absolute and relative to expected."""
+    """Which deviations of a series count: their direction, and their least size, absolute and relative to expected."""
 
     direction: Direction = "both"
     min_dev: float = 0.0

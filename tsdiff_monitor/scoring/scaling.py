@@ -12,6 +12,8 @@ _CONSTANT_SHARE = 1e-6
 """A deviation below this share of the metric's magnitude is float noise: the metric counts as constant."""
 _CONSTANT_SURPRISE = 5.0
 """What a change of a metric that was constant in the history counts as, in standard deviations, however large."""
+_LARGEST = 1e9
+"""Beyond it float32 arithmetic in the network overflows; whatever it is, it is an anomaly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +48,9 @@ class Scaler:
     def transform(self, values: np.ndarray) -> np.ndarray:
         """``values[T, K]`` in scaled units, float32, NaN where missing."""
         z = (values - self.location) / self.scale
-        z = np.where(self.constant, _CONSTANT_SURPRISE * np.tanh(z), z)
+        z[:, self.constant] = _CONSTANT_SURPRISE * np.tanh(z[:, self.constant])
         z[:, self.empty] = np.nan
-        return z.astype(np.float32)
+        return np.asarray(np.clip(z, -_LARGEST, _LARGEST), dtype=np.float32)
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:
         """Back to the metrics' own units; constant metrics are expected to stay what they were."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from tsdiff_monitor.settings_model import StrictModel
@@ -40,10 +39,16 @@ def check_reason(reason: str) -> None:
 
 
 def check_silent(secrets: Iterable[str], *things: object) -> None:
-    """No secret appears in the text or repr of ``things``, nor in the traceback of those that are errors."""
+    """No secret appears in the text or repr of ``things``, nor of the errors that caused those that are errors."""
     for thing in things:
-        texts = [str(thing), repr(thing)]
-        if isinstance(thing, BaseException):
-            texts += traceback.format_exception(thing)
+        texts = [text for one in (thing, *_causes(thing)) for text in (str(one), repr(one))]
         shown = [secret for secret in secrets if any(secret in text for text in texts)]
         assert not shown, f"{type(thing).__name__} shows a secret"
+
+
+def _causes(thing: object) -> Iterator[BaseException]:
+    """What a logged traceback shows beside the error itself."""
+    while isinstance(thing, BaseException):
+        thing = thing.__cause__ or (None if thing.__suppress_context__ else thing.__context__)
+        if thing is not None:
+            yield thing

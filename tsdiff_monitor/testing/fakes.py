@@ -67,12 +67,12 @@ class MemoryReader:
                 found[group] = answer
         return Reading(found)
 
-    def extent(self) -> Extent:
-        """The first half of the frames to fit on, the second to score."""
-        start = min(frame.start for frame in self.frames.values())
-        end = max(frame.end for frame in self.frames.values())
-        half = start + (end - start) / 2
-        return Extent(start, half, half, end)
+    def extents(self, groupby: tuple[str, ...]) -> dict[Group, Extent]:  # noqa: ARG002 - frames are grouped already
+        """Of each frame the first half to fit on, the second to score."""
+        halves = {group: frame.start + frame.step * (len(frame) // 2) for group, frame in self.frames.items()}
+        return {
+            group: Extent(frame.start, halves[group], halves[group], frame.end) for group, frame in self.frames.items()
+        }
 
     def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
         """The given incidents that touch the request's span."""

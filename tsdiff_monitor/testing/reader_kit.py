@@ -128,9 +128,9 @@ class ReaderConformance:
         reader, request = self.make(), self.request()
         if not isinstance(reader, History):
             return
-        extent = reader.extent()
-        assert extent.fit_start < extent.fit_end, "the span to fit on is empty"
-        assert extent.start < extent.end, "the span to score is empty"
+        for group, extent in reader.extents(request.groupby).items():
+            assert extent.fit_start < extent.fit_end, f"{group}: the span to fit on is empty"
+            assert extent.start < extent.end, f"{group}: the span to score is empty"
         groups = reader.read(request).frames
         for incident in reader.incidents(request) or ():
             assert request.start <= incident.start < incident.end <= request.end, f"{incident} lies outside the request"

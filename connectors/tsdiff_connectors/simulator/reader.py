@@ -17,7 +17,7 @@ from tsdiff_connectors.simulator.selection import Column, select
 from tsdiff_monitor import plugins
 from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.frame import Frame, Group
 
 __all__ = ["SimulatorReader"]
 
@@ -69,6 +69,11 @@ class SimulatorReader:
         start = pd.Timestamp(self._config.start).tz_convert("UTC")
         turn = start + pd.Timedelta(self._config.history)
         return plugins.Extent(start, turn, turn, turn + pd.Timedelta(self._config.replay))
+
+    def extents(self, groupby: tuple[str, ...]) -> dict[Group, plugins.Extent]:
+        """The same for every group: the history, free of incidents unless they repeat, and the replay after it."""
+        groups = select(self._fleet, (plugins.Query("all", "*"),), groupby)
+        return dict.fromkeys(groups, self.extent())
 
     def incidents(self, request: plugins.ReadRequest) -> tuple[plugins.Incident, ...]:
         """The incidents that touch the request's span, once per group that one of them visibly reaches.

@@ -1,0 +1,164 @@
+"""What happens when a job fires."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from tsdiff_monitor.assembly import Assembly
+from tsdiff_monitor.daemon.jobs import Jobs
+from tsdiff_monitor.daemon.metrics import Metrics
+from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.plugins import Reading, ReadRequest
+from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader
+
+GROUP = (("instance", "web-1"),)
+
+
+class BrokenReader:
+    """A stranger's reader with a bug, whose exception holds a secret."""
+
+    def read(self, request: ReadRequest) -> Reading:
+        raise KeyError("hunter2")
+
+
+class HangingReader:
+    """Answers only once it is released."""
+
+    def __init__(self) -> None:
+        self.reading = threading.Event()
+        self.released = threading.Event()
+
+    def read(self, request: ReadRequest) -> Reading:
+        self.reading.set()
+        assert self.released.wait(30)
+        raise SourceError("released", reason="timeout")
+
+
+class Bench:
+    """Jobs with their metrics, and what they asked to be fit."""
+
+    def __init__(self, assembly: Assembly, clock: FakeClock) -> None:
+        self.registry = CollectorRegistry()
+        self.asked: list[str] = []
+        self.jobs = Jobs(assembly, Metrics(self.registry), fit_soon=self.asked.append, clock=clock, timer=clock)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+def test_a_monitor_from_first_fit_to_delivered_event(make_assembly, clock: FakeClock, frame: Frame) -> None:
+    """Without a model a tick asks for a fit; afterwards rows are scored, and the incident is opened and delivered."""
+    inbox = MemoryNotifier()
+    bench = Bench(make_assembly({"hosts": MemoryReader({GROUP: frame})}, notifier=inbox), clock)
+    jobs = bench.jobs
+    assert jobs.waiting == ["hosts"]
+
+    jobs.infer("hosts")
+    assert bench.asked == ["hosts"]
+    assert bench.value("tsdiff_groups_without_model", monitor="hosts") == 1
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 0
+
+    jobs.fit_missing("hosts")
+    assert jobs.waiting == []
+    assert bench.value("tsdiff_fits_total", monitor="hosts", outcome="ok") == 1
+    assert bench.value("tsdiff_groups_fitted_total", monitor="hosts") == 1
+
+    for _ in range(6):
+        clock.advance(300)
+        jobs.infer("hosts")
+    assert bench.value("tsdiff_ticks_total", monitor="hosts", outcome="ok") == 7
+    # Never scored before, the group begins one interval before its first scoring tick.
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 26
+    last = pd.Timestamp("2024-05-01T04:29:00Z").timestamp()
+    assert bench.value("tsdiff_last_scored_timestamp_seconds", monitor="hosts") == last
+    assert bench.value("tsdiff_events_total", monitor="hosts", change="opened") == 1
+    assert bench.value("tsdiff_events_open", monitor="hosts") == 1
+    assert bench.value("tsdiff_outbox_pending") >= 1
+
+    jobs.deliver()
+    assert inbox.changes[0].event.monitor == "hosts"
+    assert inbox.changes[0].event.peak_time >= pd.Timestamp("2024-05-01T04:20:00Z")
+    assert bench.value("tsdiff_outbox_pending") == 0
+
+
+def test_missed_ticks_are_caught_up(make_assembly, clock: FakeClock, frame: Frame, fitted: Path) -> None:
+    """A tick after a pause scores every row since the last one, in a new process too."""
+    reader = MemoryReader({GROUP: frame})
+    first = Bench(make_assembly({"hosts": reader}, fitted=fitted), clock)
+    first.jobs.infer("hosts")
+    assert first.value("tsdiff_rows_scored_total", monitor="hosts") == 1
+    clock.advance(15 * 60)
+    second = Bench(make_assembly({"hosts": reader}), clock)
+    assert second.jobs.waiting == []  # its models are there already
+    second.jobs.infer("hosts")
+    assert second.value("tsdiff_rows_scored_total", monitor="hosts") == 15
+
+
+def test_a_source_that_is_down_is_no_verdict(make_assembly, clock: FakeClock, frame: Frame, fitted: Path) -> None:
+    """A failing source is counted by its reason, no row is scored, and the next tick makes up for it."""
+    failures = [SourceError("no answer", reason="timeout")]
+    reader = MemoryReader({GROUP: frame}, failures=failures)
+    bench = Bench(make_assembly({"hosts": reader}, fitted=fitted), clock)
+    with capture_logs() as logs:
+        bench.jobs.infer("hosts")
+    assert [(line["log_level"], line["reason"]) for line in logs] == [("warning", "timeout")]
+    assert bench.value("tsdiff_ticks_total", monitor="hosts", outcome="source_error") == 1
+    assert bench.value("tsdiff_source_errors_total", monitor="hosts", reason="timeout") == 1
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 0
+    bench.jobs.infer("hosts")
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 1
+
+
+def test_a_bug_is_counted_and_its_text_stays_out_of_the_log(make_assembly, clock: FakeClock) -> None:
+    """An unexpected exception goes no further; the log tells its kind and place, but not its text."""
+    bench = Bench(make_assembly({"hosts": BrokenReader()}), clock)
+    with capture_logs() as logs:
+        bench.jobs.infer("hosts")
+        bench.jobs.fit("hosts")
+    assert bench.value("tsdiff_ticks_total", monitor="hosts", outcome="bug") == 1
+    assert bench.value("tsdiff_fits_total", monitor="hosts", outcome="bug") == 1
+    assert [line["kind"] for line in logs] == ["KeyError", "KeyError"]
+    assert all(Path(__file__).name in line["stack"] for line in logs)
+    assert "hunter2" not in "".join(str(line["event"]) + str(line.get("error")) for line in logs)
+    assert bench.jobs.waiting == ["hosts"]
+
+
+def test_a_group_that_cannot_be_fit_is_reported_once_for_all(make_assembly, clock: FakeClock, frame: Frame) -> None:
+    """Groups that fail alike give one line and a count; the monitor is ready for the others."""
+    short = frame.rows(230, 240)
+    readers = {"hosts": MemoryReader({(("instance", f"new-{k}"),): short for k in range(3)})}
+    bench = Bench(make_assembly(readers), clock)
+    with capture_logs() as logs:
+        bench.jobs.fit("hosts")
+    failures = [line for line in logs if line["event"] == "groups not fit"]
+    assert [(line["reason"], line["count"]) for line in failures] == [("DataError", 3)]
+    assert bench.value("tsdiff_group_errors_total", monitor="hosts", reason="DataError") == 3
+    assert bench.value("tsdiff_fits_total", monitor="hosts", outcome="partial") == 1
+    assert bench.jobs.waiting == []
+
+
+@pytest.mark.parametrize("job", ["infer", "fit"])
+def test_stopping_waits_for_running_work_but_not_for_ever(make_assembly, clock: FakeClock, job: str) -> None:
+    """What hangs is named after the deadline; what ends in time is waited for; nothing new begins."""
+    reader = HangingReader()
+    bench = Bench(make_assembly({"hosts": reader}), clock)
+    thread = threading.Thread(target=getattr(bench.jobs, job), args=["hosts"])
+    thread.start()
+    assert reader.reading.wait(30)
+    assert bench.jobs.stop(0.0) == [f"{job}:hosts"]
+    reader.released.set()
+    assert bench.jobs.stop(30.0) == []
+    thread.join(30)
+    reader.reading.clear()
+    bench.jobs.infer("hosts")
+    bench.jobs.fit("hosts")
+    bench.jobs.deliver()
+    assert not reader.reading.is_set()
+    assert bench.value("tsdiff_ticks_total", monitor="hosts", outcome="source_error") == (job == "infer")

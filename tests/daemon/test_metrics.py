@@ -1,0 +1,57 @@
+"""docs/metrics.md against the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from tsdiff_monitor.daemon.metrics import Metrics
+from tsdiff_monitor.delivery.dispatcher import Attempt
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def exported() -> dict[str, tuple[str, str, str]]:
+    """Name to type, labels and help text, of every metric of the code."""
+    metrics = Metrics(CollectorRegistry())
+    found = {}
+    for metric in vars(metrics).values():
+        for family in metric.collect() if hasattr(metric, "describe") else ():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            found[name] = (family.type, ", ".join(f"`{label}`" for label in metric._labelnames), family.documentation)
+    return found
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+    """The tables list exactly the exported metrics, each with its type, labels and help text."""
+    rows = re.findall(r"^\| `(tsdiff_\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|$", DOCUMENT, re.MULTILINE)
+    documented = {name: (kind, labels.strip(), meaning.strip()) for name, kind, labels, meaning in rows}
+    assert len(rows) == len(documented)
+    assert documented == exported()
+
+
+def test_every_value_of_a_closed_label_is_documented() -> None:
+    """Whoever writes an alert finds all outcomes of ticks, fits and deliveries in the document."""
+    from tsdiff_monitor.daemon.metrics import FIT_OUTCOMES
+
+    for outcome in (*FIT_OUTCOMES, "delivered", "failed", "dead", "missed", "still_running"):
+        assert f"`{outcome}`" in DOCUMENT
+
+
+def test_counters_begin_at_zero() -> None:
+    """A monitor's first event is an increase that ``rate()`` can see."""
+    registry = CollectorRegistry()
+    Metrics(registry).watch("hosts", 2.0)
+    assert registry.get_sample_value("tsdiff_events_total", {"monitor": "hosts", "change": "opened"}) == 0
+    assert registry.get_sample_value("tsdiff_alarms_per_week_promised", {"monitor": "hosts"}) == 2
+
+
+def test_attempts_to_deliver_are_counted() -> None:
+    """Each attempt counts by notifier, outcome and reason, and its duration goes into the histogram."""
+    registry = CollectorRegistry()
+    Metrics(registry).attempted(Attempt("oncall", "failed", "timeout", 2.0, 3.0))
+    labels = {"notifier": "oncall", "outcome": "failed", "reason": "timeout"}
+    assert registry.get_sample_value("tsdiff_deliveries_total", labels) == 1
+    assert registry.get_sample_value("tsdiff_delivery_seconds_sum", {"notifier": "oncall"}) == 2.0

@@ -1,0 +1,106 @@
+"""From a checked configuration to working parts: the one place where everything is put together."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tsdiff_monitor.config.loader import Config, PluginConfig
+from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
+from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.plugins import Context, Notifier, Reader, Writer
+from tsdiff_monitor.store.models import ModelStore
+from tsdiff_monitor.store.store import Store
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Assembly", "assemble"]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The working parts of one process. Use as a context manager: leaving it closes writers and store."""
+
+    config: Config
+    store: Store
+    models: ModelStore
+    readers: Mapping[str, Reader]
+    writers: Mapping[str, Writer]
+    notifiers: Mapping[str, Notifier]
+    pipelines: Mapping[str, Pipeline]
+    dispatcher: Dispatcher
+
+    def __enter__(self) -> Assembly:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for writer in self.writers.values():
+            writer.close()
+        self.store.close()
+
+
+def assemble(
+    config: Config,
+    *,
+    storage: Path | None = None,
+    models: Path | None = None,
+    now: Callable[[], float] = time.time,
+    transport: httpx.BaseTransport | None = None,
+    rng: random.Random | None = None,
+    observe: Callable[[Attempt], None] | None = None,
+) -> Assembly:
+    """Build readers, writers, notifiers, store and one pipeline per monitor; uses ``workers`` CPU threads.
+
+    ``storage`` and ``models`` replace the folders below ``settings.storage_path``.
+    """
+    rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
+    storage = storage or config.settings.storage_path
+    _use_threads(config.settings.workers)
+
+    def build(entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
+        return {
+            name: entry.plugin(entry.config, Context(name=name, now=now, transport=transport, random=rng))
+            for name, entry in entries.items()
+        }
+
+    readers, writers, notifiers = build(config.readers), build(config.writers), build(config.notifiers)
+    store = Store(storage / "state.sqlite", now=now)
+    model_store = ModelStore(models or storage / "models")
+    pipelines = {
+        name: Pipeline(
+            name=name,
+            monitor=monitor,
+            model=config.models[monitor.model],
+            scheduler=config.schedulers[monitor.scheduler],
+            reader=readers[monitor.reader],
+            store=store,
+            models=model_store,
+            writers={writer: writers[writer] for writer in monitor.write},
+            max_catchup=config.settings.max_catchup,
+        )
+        for name, monitor in config.monitors.items()
+    }
+    dispatcher = Dispatcher(
+        store,
+        notifiers,
+        now=now,
+        random=rng,
+        give_up_after=config.settings.delivery.give_up_after,
+        observe=observe or (lambda _: None),
+    )
+    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher)
+
+
+def _use_threads(workers: int | None) -> None:
+    import torch
+
+    if workers is not None:
+        torch.set_num_threads(workers)

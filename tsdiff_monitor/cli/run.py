@@ -1,0 +1,75 @@
+"""``tsdiff-monitor run``: the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from tsdiff_monitor.config.loader import Config, load_config
+from tsdiff_monitor.config.problems import validation_problems
+from tsdiff_monitor.config.settings import WebSettings
+from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.logs import LogFormat, LogLevel, configure_logging
+
+__all__ = ["command"]
+
+
+def command(
+    config_file: Annotated[Path, typer.Option("--config.file", metavar="FILE", help="Configuration file (YAML).")],
+    storage_path: Annotated[
+        Path | None,
+        typer.Option("--storage.path", metavar="DIR", help="Folder of state and models; replaces the file's setting."),
+    ] = None,
+    listen_address: Annotated[
+        str | None,
+        typer.Option("--web.listen-address", metavar="HOST:PORT", help="Where to listen; replaces the file's setting."),
+    ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option("--log.level", help="The least important log entries to print.")
+    ] = LogLevel.info,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log.format", help="How log entries are written, on stderr.")
+    ] = LogFormat.logfmt,
+) -> None:
+    """Watch the monitors of a configuration until stopped by SIGTERM or Ctrl-C.
+
+    Exit code 0: stopped on request; 1: it could not start. A second signal ends it at once.
+
+    Example: tsdiff-monitor run --config.file monitor.yml --web.listen-address 0.0.0.0:8490
+    """
+    config = _overridden(load_config(config_file), storage_path, listen_address)
+    configure_logging(log_level, log_format)
+    if not _run(config):
+        # The interpreter would wait for the threads that hang; all that matters is in the store by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _run(config: Config) -> bool:
+    from tsdiff_monitor.daemon.process import StopSignals, run_daemon  # torch takes seconds to load
+
+    with StopSignals() as signals:
+        return run_daemon(config, signals)
+
+
+def _overridden(config: Config, storage_path: Path | None, listen_address: str | None) -> Config:
+    settings = config.settings
+    if storage_path is not None:
+        settings = settings.model_copy(update={"storage_path": storage_path})
+    if listen_address is not None:
+        raw = {"listen_address": listen_address}
+        try:
+            WebSettings.model_validate(raw)
+        except ValidationError as error:
+            found = validation_problems(error, WebSettings, raw)
+            problems = [ConfigProblem("--web.listen-address", one.problem, one.remedy) for one in found]
+            raise ConfigError("command line", problems) from None
+        settings = settings.model_copy(update={"web": settings.web.model_copy(update=raw)})
+    return replace(config, settings=settings)

@@ -1,0 +1,91 @@
+"""What a tick or fit brought, as log lines and counters: both from one place, so that they cannot drift apart."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import structlog
+
+from tsdiff_monitor.daemon.fit_slot import FitStopped
+from tsdiff_monitor.daemon.metrics import Metrics
+from tsdiff_monitor.errors import SourceError, TsdiffError
+from tsdiff_monitor.frame import group_name
+from tsdiff_monitor.pipeline import FitResult, TickResult
+
+__all__ = ["Reports"]
+
+_log = structlog.get_logger(__name__)
+
+
+class Reports:
+    """Logs and counts what happened, by monitor."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._warnings: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def outcome(self, what: str, monitor: str, work: Callable[[], str]) -> str:
+        """The outcome of ``work``, as counted; an exception is one too, and goes no further."""
+        try:
+            return work()
+        except FitStopped:
+            _log.info(f"{what} given up: stopping", monitor=monitor)
+            return "stopped"
+        except SourceError as error:
+            self._metrics.source_errors.labels(monitor, error.reason).inc()
+            _log.warning(f"{what} failed: no answer", monitor=monitor, reason=error.reason, error=str(error))
+            return "source_error"
+        except TsdiffError as error:
+            _log.error(f"{what} failed", monitor=monitor, reason=type(error).__name__, error=str(error))
+            return "error"
+        except Exception as error:  # plug-ins may be anybody's code
+            # Not the exception's own text: nobody vouches that it holds no secret.
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            _log.error(f"{what} failed: a bug", monitor=monitor, reason="bug", kind=type(error).__name__, stack=stack)
+            return "bug"
+
+    def tick(self, monitor: str, result: TickResult) -> None:
+        """A tick that read something."""
+        self._report_warnings("tick", monitor, result.warnings)
+        self._report_errors("groups not scored", monitor, result.errors)
+        self._metrics.rows_scored.labels(monitor).inc(result.rows)
+        self._metrics.groups_without_model.labels(monitor).set(len(result.without_model))
+        _log.debug("tick done", monitor=monitor, rows=result.rows, groups=result.groups, until=result.scored_until)
+        for change in result.changes:
+            self._metrics.events.labels(monitor, change.change.value).inc()
+            event = change.event
+            _log.info(
+                f"event {change.change.value}",
+                monitor=monitor,
+                group=group_name(event.group),
+                event_id=event.id,
+                severity=event.severity.value,
+                peak=round(event.peak, 2),
+                culprits=[culprit.metric for culprit in event.culprits],
+            )
+
+    def fit(self, monitor: str, result: FitResult) -> None:
+        """A fit that read its history."""
+        self._report_warnings("fit", monitor, result.warnings)
+        self._report_errors("groups not fit", monitor, result.errors)
+        self._metrics.groups_fitted.labels(monitor).inc(len(result.fitted))
+        counts = {"fitted": len(result.fitted), "current": len(result.current), "failed": len(result.errors)}
+        _log.info("fit done", monitor=monitor, **counts, seconds=round(result.seconds, 1))
+
+    def _report_errors(self, message: str, monitor: str, errors: list[tuple[str, TsdiffError]]) -> None:
+        """One line for each kind of error: a thousand groups may fail in the same way."""
+        kinds: dict[str, list[tuple[str, TsdiffError]]] = {}
+        for where, error in errors:
+            kinds.setdefault(type(error).__name__, []).append((where, error))
+        for kind, found in kinds.items():
+            self._metrics.group_errors.labels(monitor, kind).inc(len(found))
+            where, error = found[0]
+            _log.warning(message, monitor=monitor, reason=kind, count=len(found), first=where, error=str(error))
+
+    def _report_warnings(self, what: str, monitor: str, warnings: tuple[str, ...]) -> None:
+        """Each set of warnings once, not at every tick."""
+        if warnings != self._warnings.get((what, monitor), ()):
+            self._warnings[what, monitor] = warnings
+            for warning in warnings:
+                _log.warning("the source warns", monitor=monitor, warning=warning)
