@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -26,10 +26,10 @@ class FileTable:
 
 
 class FileTables:
-    """Parses the files of a path or glob, and again only those whose modification time or size has changed."""
+    """Parses the files of paths or globs, and again only those whose modification time or size has changed."""
 
-    def __init__(self, pattern: str, layout: Layout | None, labels: Mapping[str, str]) -> None:
-        self._pattern = pattern
+    def __init__(self, patterns: Sequence[str], layout: Layout | None, labels: Mapping[str, str]) -> None:
+        self._patterns = tuple(patterns)
         self._layout: Layout | None = layout
         self._labels = dict(labels)
         self._lock = Lock()
@@ -48,13 +48,16 @@ class FileTables:
             return found
 
     def _paths(self) -> list[Path]:
-        literal = Path(self._pattern).expanduser()
-        if literal.exists() or not glob.has_magic(self._pattern):
+        return sorted({path for pattern in self._patterns for path in self._matching(pattern)})
+
+    def _matching(self, pattern: str) -> list[Path]:
+        literal = Path(pattern).expanduser()
+        if literal.exists() or not glob.has_magic(pattern):
             return [literal]  # where it is missing, reading it says so, with names that come close
-        paths = sorted(Path(found) for found in glob.glob(str(literal), recursive=True))  # noqa: PTH207 (absolute too)
+        paths = (Path(found) for found in glob.glob(str(literal), recursive=True))  # noqa: PTH207 (absolute too)
         files = [path for path in paths if path.is_file()]
         if not files:
-            raise SourceError(f"no file matches {self._pattern}; check `path`", reason="not_found")
+            raise SourceError(f"no file matches {pattern}; check `path`", reason="not_found")
         return files
 
     def _parse(self, path: Path) -> tuple[tuple[int, int], tuple[Table, ...]]:

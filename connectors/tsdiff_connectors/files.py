@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,10 @@ from tsdiff_monitor.settings_model import StrictModel
 from tsdiff_monitor.tables import Layout, Table, check_grid
 
 __all__ = ["FilesReader"]
+
+
+_Path = Annotated[str, Field(min_length=1)]
+_Paths = Annotated[tuple[_Path, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +41,8 @@ class FilesReader:
     class Config(StrictModel):
         """Table files as a source. A query's `expr` is a metric name or a glob (`cpu*`), several apart by commas."""
 
-        path: str = Field(min_length=1)
-        """A `.parquet`, `.pq` or `.csv` file, or a glob of them (`data/*.parquet`, `**` for any depth)."""
+        path: _Path | _Paths
+        """A `.parquet`, `.pq` or `.csv` file, a glob of them (`data/*.parquet`, `**` for any depth), or a list."""
         format: Layout | None = None
         """`wide` (a column per metric) or `long` (`t`, `series`, `value`); told by the columns when left out."""
         fit_fraction: float = Field(default=0.5, gt=0, lt=1)
@@ -57,7 +62,9 @@ class FilesReader:
 
     def __init__(self, config: Config, context: Context) -> None:  # noqa: ARG002 (the plug-in contract)
         self._config = config
-        self._tables = FileTables(config.path, config.format, config.labels)
+        paths = (config.path,) if isinstance(config.path, str) else config.path
+        self._tables = FileTables(paths, config.format, config.labels)
+        self._shown = ", ".join(paths)
 
     def read(self, request: ReadRequest) -> Reading:
         """The rows of the request; a group without a single value in its span is left out."""
@@ -125,7 +132,7 @@ class FilesReader:
                 column = _Column(source, k, Series(name, source.labels, query))
                 groups.setdefault(_group(source, request.groupby), []).append(column)
         idle = [query for query in request.queries if query.name not in matched]
-        warnings += [f"the query {q.name!r} matches no metric of {self._config.path}: {q.expr}" for q in idle]
+        warnings += [f"the query {q.name!r} matches no metric of {self._shown}: {q.expr}" for q in idle]
         return groups, warnings
 
 

@@ -24,9 +24,11 @@ def confirmed_level(score: np.ndarray, confirm_rows: int) -> np.ndarray:
     An event opens when ``confirm_rows`` of the last ``confirm_rows + 1`` rows exceed the threshold; NaN never does.
     """
     x = np.where(np.isnan(score), -np.inf, score)
+    if not len(x):
+        return x
     padded = np.concatenate([np.full(confirm_rows, -np.inf), x])
     views = np.lib.stride_tricks.sliding_window_view(padded, confirm_rows + 1)
-    return np.asarray(np.sort(views, axis=1)[:, 1])
+    return np.asarray(np.partition(views, 1, axis=1)[:, 1])
 
 
 @dataclass(frozen=True)
