@@ -1,11 +1,13 @@
 """VUS-PR, the volume under the range-PR surface, exact and in a fraction of a second.
 
-Definition: Paparrizos et al., "Volume Under the Surface", VLDB 2022, as TSB-AD (NeurIPS 2024) computes it: 250 thresholds
-spaced by rank, buffers from 0 to the window. The published code costs thresholds x buffers x rows; here each buffer's
-sums over all thresholds come from one histogram, because a row counts from the first threshold it exceeds.
+Definition: Paparrizos et al., "Volume Under the Surface", VLDB 2022, as TSB-AD (NeurIPS 2024) computes it: 250
+thresholds spaced by rank, buffers from 0 to the window. The published code costs thresholds x buffers x rows; here each
+buffer's sums over all thresholds come from one histogram, because a row counts from the first threshold it exceeds.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -82,7 +84,7 @@ def _merged(segments: list[tuple[int, int]], n: int, window: int) -> list[tuple[
     half = window // 2
     merged = []
     a = max(segments[0][0] - half, 0)
-    for (_, end), (start, _) in zip(segments, segments[1:], strict=False):
+    for (_, end), (start, _) in pairwise(segments):
         if end + half < start - half:
             merged.append((a, end + half))
             a = start - half

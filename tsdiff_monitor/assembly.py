@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,9 +43,12 @@ class Assembly:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for writer in self.writers.values():
-            writer.close()
-        self.store.close()
+        with ExitStack() as stack:  # each is closed, whatever the others raise; the store last
+            stack.callback(self.store.close)
+            for part in (*self.readers.values(), *self.notifiers.values(), *self.writers.values()):
+                close = getattr(part, "close", None)
+                if close is not None:
+                    stack.callback(close)
 
 
 def assemble(

@@ -89,7 +89,7 @@ def replay(
     spans: Spans,
     *,
     title: str,
-    chunk: pd.Timedelta = pd.Timedelta(days=1),
+    chunk: pd.Timedelta,
     progress: Callable[[str, float, float], None] = lambda *_: None,
     after_tick: Callable[[], object] = lambda: None,
     clock: Callable[[], float],

@@ -61,6 +61,6 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_validate),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^(?=.)(?:0|{_PATTERN})$", "examples": ["30s", "5m", "1h30m", "14d"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^(?=.)(?:0|{_PATTERN})$", "examples": ["30s", "1h30m", "14d"]}),
 ]
 """A pydantic field type: written as a Prometheus duration, read as ``timedelta``."""

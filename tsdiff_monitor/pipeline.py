@@ -8,6 +8,7 @@ and the frames come from.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +21,7 @@ from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.detector import DiffusionDetector
-from tsdiff_monitor.errors import SchemaMismatchError, SourceError, TsdiffError, WriteError
+from tsdiff_monitor.errors import ModelError, SchemaMismatchError, SourceError, TsdiffError, WriteError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
@@ -107,7 +108,7 @@ class Pipeline:
         result = FitResult(warnings=reading.warnings)
         confirm_rows = self.monitor.events.confirm_rows
         for group, whole in reading.frames.items():
-            if only_missing and self.models.exists(self.name, group):
+            if only_missing and self.models.is_usable(self.name, group):
                 result.current.append(group)
                 continue
             narrowed = whole.between(*spans[group]) if spans and group in spans else whole
@@ -149,6 +150,8 @@ class Pipeline:
         begin = floor_time(begin, self.step)
         known = {group: self.store.group_state(self.name, group) for group in self.store.groups(self.name)}
         last = [state.last_scored + self.step for state in known.values() if state.last_scored is not None]
+        # A group that went away for good must not make every later tick read back to its last row.
+        last = [time for time in last if since is not None or time >= end - pd.Timedelta(self.max_catchup)]
         start = max(min([begin, *last]), end - pd.Timedelta(self.max_catchup)) if since is None else min([begin, *last])
         if start >= end:
             return TickResult()
@@ -159,14 +162,17 @@ class Pipeline:
             first = (since_by_group or {}).get(group, start)
             if state is not None and state.last_scored is not None:
                 first = state.last_scored + self.step
-            if not self.models.exists(self.name, group):
-                result.without_model.append(group)
-                continue
             share = self.monitor.alarms_per_week / len(reading.frames)  # the monitor's allowance, split evenly
             try:
                 self._score_group(group, frame, max(first, start), share, result)
+            except ModelError as error:
+                result.without_model.append(group)
+                if self.models.exists(self.name, group):
+                    result.errors.append((group_name(group), error))
             except TsdiffError as error:
                 result.errors.append((group_name(group), error))
+            except Exception as error:  # a bug in one group must not stop the others
+                result.errors.append((group_name(group), _unexpected(error, self.name, group_name(group))))
         return result
 
     def _score_group(
@@ -198,6 +204,8 @@ class Pipeline:
                 writer.write(batch)
             except WriteError as error:
                 result.errors.append((f"writer {name}", error))
+            except Exception as error:  # nor may a stranger's writer
+                result.errors.append((f"writer {name}", _unexpected(error, self.name, f"writer {name}")))
         self.store.commit(
             self.name, group, frame.times[-1], tracker.state.to_json(), changes, list(self.monitor.notify)
         )
@@ -278,3 +286,11 @@ def _explained(
         )
         for k, one in enumerate(expected.series)
     }
+
+
+def _unexpected(error: Exception, monitor: str, where: str) -> TsdiffError:
+    """An error that is ours or a plug-in's: logged with its place but without its text, which may hold a secret."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    at = f"{place.filename}:{place.lineno}"
+    log.error("unexpected error", monitor=monitor, where=where, type=type(error).__name__, at=at)
+    return TsdiffError(f"unexpected {type(error).__name__} at {at}; please report it")

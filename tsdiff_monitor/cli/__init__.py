@@ -10,11 +10,11 @@ from typing import Annotated
 # docs/adr/0006). Must be set before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import typer  # noqa: E402
+import typer
 
-from tsdiff_monitor import __version__  # noqa: E402
-from tsdiff_monitor.cli import backtest, check, demo, fit, once, run, score  # noqa: E402
-from tsdiff_monitor.errors import TsdiffError  # noqa: E402
+from tsdiff_monitor import __version__
+from tsdiff_monitor.cli import backtest, check, demo, fit, once, run, score
+from tsdiff_monitor.errors import TsdiffError
 
 __all__ = ["app", "main"]
 

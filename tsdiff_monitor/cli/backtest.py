@@ -16,7 +16,7 @@ __all__ = ["command"]
 def command(
     config_file: ConfigFile,
     report: Annotated[Path, typer.Option("--report", metavar="DIR", help="Folder for the report.")],
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="First time to score; fit on what is before.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="First time to score; fit on before.")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Time to stop at.")] = None,
     monitor: Annotated[str | None, typer.Option(metavar="NAME", help="Only this monitor.")] = None,
 ) -> None:

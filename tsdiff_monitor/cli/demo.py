@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 
 def command(
-    report: Annotated[Path, typer.Option("--report", metavar="DIR", help="Folder for the report.")] = Path("demo-report"),
+    report: Annotated[Path, typer.Option("--report", metavar="DIR", help="Folder for it.")] = Path("demo-report"),
     seed: Annotated[int, typer.Option(min=0, help="Another fleet, other noise, other incidents' sizes.")] = 0,
 ) -> None:
     """Simulate four services for 14 days, fit a model each, then replay a day with incidents of six kinds.

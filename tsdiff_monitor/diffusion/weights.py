@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 import tsdiff_monitor
 from tsdiff_monitor.config.models import DiffusionModelConfig
@@ -65,6 +65,12 @@ class ModelCard(StrictModel):
     steps: int
     weights: str = ""
     weights_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if any(len(plan.normaliser) != len(self.metrics) for plan in self.plans.values()):
+            raise ValueError("a plan must have one normaliser per metric")
+        return self
 
     @classmethod
     def describe(
@@ -160,7 +166,7 @@ def load_card(directory: Path) -> ModelCard:
     try:
         return ModelCard.model_validate(raw)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors()[:3])
+        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
         raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None
 
 

@@ -78,6 +78,14 @@ class ModelStore:
         with self._lock:
             self._loaded[(monitor, group)] = detector
 
+    def is_usable(self, monitor: str, group: Group) -> bool:
+        """Whether a model is stored for the group that can be loaded."""
+        try:
+            self.get(monitor, group)
+        except ModelError:
+            return False
+        return True
+
     def exists(self, monitor: str, group: Group) -> bool:
         """Whether a model is stored for the group, usable or not."""
         return (self.path(monitor, group) / "card.json").exists()
