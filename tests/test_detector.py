@@ -18,7 +18,7 @@ from tsdiff_monitor.scoring.rules import Rule
 START, STEP = pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta("1min")
 CONFIG = DiffusionModelConfig(window=16, width=32, layers=1, fit_steps=400, samples=16)
 QUICK = CONFIG.model_copy(update={"fit_steps": 30})
-FIT_ROWS, ROWS = 1600, 2000
+FIT_ROWS, ROWS = 4000, 4400
 
 
 def _values(rows: int = ROWS, metrics: int = 4, seed: int = 0) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -9,10 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tsdiff_monitor.config.loader import Config, PluginConfig
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
+from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.pipeline import Pipeline
 from tsdiff_monitor.plugins import Context, Notifier, Reader, Writer
 from tsdiff_monitor.store.models import ModelStore
@@ -36,6 +38,7 @@ class Assembly:
     notifiers: Mapping[str, Notifier]
     pipelines: Mapping[str, Pipeline]
     dispatcher: Dispatcher
+    claim: IO[str] | None = None
 
     def __enter__(self) -> Assembly:
         return self
@@ -43,7 +46,9 @@ class Assembly:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ExitStack() as stack:  # each is closed, whatever the others raise; the store last
+        with ExitStack() as stack:  # each is closed, whatever the others raise; the store and its claim last
+            if self.claim is not None:
+                stack.callback(self.claim.close)
             stack.callback(self.store.close)
             for part in (*self.readers.values(), *self.notifiers.values(), *self.writers.values()):
                 close = getattr(part, "close", None)
@@ -63,7 +68,8 @@ def assemble(
 ) -> Assembly:
     """Build readers, writers, notifiers, store and one pipeline per monitor; uses ``workers`` CPU threads.
 
-    ``storage`` and ``models`` replace the folders below ``settings.storage_path``.
+    ``storage`` and ``models`` replace the folders below ``settings.storage_path``. Raises :class:`StoreError` when
+    another process is using the storage.
     """
     rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
     storage = storage or config.settings.storage_path
@@ -76,6 +82,7 @@ def assemble(
         }
 
     readers, writers, notifiers = build(config.readers), build(config.writers), build(config.notifiers)
+    claim = _claim(storage)
     store = Store(storage / "state.sqlite", now=now)
     model_store = ModelStore(models or storage / "models")
     pipelines = {
@@ -100,7 +107,7 @@ def assemble(
         give_up_after=config.settings.delivery.give_up_after,
         observe=observe or (lambda _: None),
     )
-    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher)
+    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, claim)
 
 
 def _use_threads(workers: int | None) -> None:
@@ -108,3 +115,23 @@ def _use_threads(workers: int | None) -> None:
 
     if workers is not None:
         torch.set_num_threads(workers)
+
+
+def _claim(storage: Path) -> IO[str]:
+    """Hold the storage for this process; the system lets go of it however the process ends."""
+    lock = storage / "lock"
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        claim = lock.open("w")
+    except OSError as error:
+        raise StoreError(
+            f"{storage}: the state cannot be kept here ({error.strerror}); choose another --storage.path"
+        ) from None
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claim.close()
+        raise StoreError(
+            f"{storage}: another tsdiff-monitor is using this storage; stop it, or choose another --storage.path"
+        ) from None
+    return claim

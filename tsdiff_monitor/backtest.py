@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.errors import OutputError, TsdiffError
+from tsdiff_monitor.errors import DataError, OutputError, TsdiffError
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.frame import Frame, Group, group_name
 from tsdiff_monitor.pipeline import Pipeline
@@ -48,27 +50,29 @@ class Spans:
     def of(cls, pipeline: Pipeline, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Spans:
         """From ``--start`` and ``--end``, else from what the source says of itself.
 
-        Given a start, the fit uses the model's ``fit_window`` before it. Raises :class:`TsdiffError` when neither says.
+        Given a start, the fit uses the model's ``fit_window`` before it. Raises :class:`DataError` when neither says.
         """
         known = pipeline.reader.extents(pipeline.monitor.groupby) if isinstance(pipeline.reader, History) else {}
         if end is None and known:
             end = max(extent.end for extent in known.values())
-        if start is None and known:
-            return cls(
-                min(extent.fit_start for extent in known.values()),
-                max(extent.fit_end for extent in known.values()),
-                min(extent.start for extent in known.values()),
-                max(extent.end for extent in known.values()) if end is None else end,
-                {group: (extent.fit_start, extent.fit_end) for group, extent in known.items()},
-                {group: extent.start for group, extent in known.items()},
+        first = min((extent.start for extent in known.values()), default=None) if start is None else start
+        if first is None or end is None:
+            raise DataError("its source does not say where its data lies; give --start and --end")
+        if first >= end:
+            raise DataError(
+                f"there is nothing to score from {first.isoformat()} to {end.isoformat()}; "
+                "let --start be before --end, and --end after the history to fit on"
             )
-        if start is None or end is None:
-            raise TsdiffError(
-                f"monitor {pipeline.name}: its source does not say where its data lies; give --start and --end"
-            )
-        if start >= end:
-            raise TsdiffError(f"--start {start.isoformat()} is not before --end {end.isoformat()}")
-        return cls(start - pd.Timedelta(pipeline.model.fit_window), start, start, end)
+        if start is not None:
+            return cls(start - pd.Timedelta(pipeline.model.fit_window), start, start, end)
+        return cls(
+            min(extent.fit_start for extent in known.values()),
+            max(extent.fit_end for extent in known.values()),
+            first,
+            end,
+            {group: (extent.fit_start, extent.fit_end) for group, extent in known.items()},
+            {group: extent.start for group, extent in known.items()},
+        )
 
 
 class _Collector:
@@ -98,6 +102,7 @@ def replay(
     """Fit, then send the span through the pipeline, ``chunk`` by ``chunk``; gives the report's input and what failed.
 
     ``after_tick`` runs after each chunk (the demo delivers there). The chunk's size changes nothing in the result.
+    Only groups whose model was fit on the span's own history are scored. ``clock`` bounds the time of a fit.
     """
     collector = _Collector()
     pipeline = dataclasses.replace(pipeline, writers={**pipeline.writers, "report": collector})
@@ -108,19 +113,28 @@ def replay(
         progress=lambda group, done, total: progress(f"fitting {group_name(group)}", done, total),
         clock=clock,
     )
-    errors = list(fitted.errors)
-    began = clock()
+    errors, scored = list(fitted.errors), {*fitted.fitted, *fitted.current}
+    without_history: dict[Group, None] = {}
     total = (spans.end - spans.start) / pd.Timedelta(hours=1)
     now = spans.start
     while now < spans.end:
         now = min(now + chunk, spans.end)
         result = pipeline.tick(
-            now + pd.Timedelta(pipeline.scheduler.offset), since=spans.start, since_by_group=spans.start_by_group
+            now + pd.Timedelta(pipeline.scheduler.offset),
+            since=spans.start,
+            since_by_group=spans.start_by_group,
+            groups=scored,
         )
         errors.extend(result.errors)
+        without_history |= dict.fromkeys(result.without_model)
         after_tick()
         progress("scoring (hours)", (now - spans.start) / pd.Timedelta(hours=1), total)
-    seconds = {"fit": fitted.seconds, "score": clock() - began}
+    reported = {where for where, _ in errors}
+    errors.extend(
+        (group_name(group), DataError("not scored: the source has nothing of it in the span to fit on"))
+        for group in without_history
+        if group_name(group) not in reported
+    )
     groups = _groups(pipeline, spans, collector, progress)
     found = Replay(
         title=title,
@@ -130,7 +144,6 @@ def replay(
         end=spans.end,
         step=pipeline.step,
         groups=groups,
-        seconds=seconds,
         notes=(*notes, *dict.fromkeys(fitted.warnings)),
     )
     return found, list({(where, str(error)): (where, error) for where, error in errors}.values())
@@ -191,23 +204,50 @@ def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) ->
 def exclusive(directory: Path) -> Iterator[Path]:
     """An empty work folder in ``directory``, removed at the end; what a killed run left there is cleared away.
 
-    Raises :class:`OutputError` when another process is writing to the same directory.
+    Folders made for it that are still empty at the end are removed too. Raises :class:`OutputError` when the directory
+    cannot be written, or another process is writing to it.
     """
-    work = directory / ".work"
+    work, lock = directory / ".work", directory / ".lock"
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        with _locked(directory, lock):
+            try:
+                _make_room(directory, work)
+                yield work
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # it holds the report, or was never made
+                folder.rmdir()
+
+
+def _locked(directory: Path, lock: Path) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / ".lock").open("w")
+        held = lock.open("w")
     except OSError as error:
-        raise OutputError(f"{directory}: the report cannot be written here ({error.strerror})") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OutputError(f"{directory}: another run is writing its report here; choose another folder") from None
-        shutil.rmtree(work, ignore_errors=True)
-        try:
-            work.mkdir()
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            (directory / ".lock").unlink(missing_ok=True)
+        raise _unwritable(directory, error) from error
+    with suppress(BlockingIOError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(held.fileno()).st_nlink:  # else its holder has just ended, and removed it
+            return held
+    held.close()
+    raise OutputError(f"{directory}: another run is writing its report here; wait for it, or choose another folder")
+
+
+def _make_room(directory: Path, work: Path) -> None:
+    """Clear away what a killed run left."""
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        for part in directory.glob(".*.????????.part.*"):  # a file that was being written
+            part.unlink()
+        work.mkdir()
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+
+
+def _unwritable(directory: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    return OutputError(f"{directory}: the report cannot be written here ({reason}); choose another folder")

@@ -8,33 +8,32 @@ and the frames come from.
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import numpy as np
 import pandas as pd
-import structlog
 
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.detector import DiffusionDetector
-from tsdiff_monitor.errors import ModelError, SchemaMismatchError, SourceError, TsdiffError, WriteError
+from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError, WriteError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
 from tsdiff_monitor.frame import Frame, Group, Series, floor_time, group_name
+from tsdiff_monitor.frame_edits import any_since, conformed, trimmed, without
 from tsdiff_monitor.plugins import Query, Reader, Reading, ReadRequest, Writer
 from tsdiff_monitor.scores import ScoreBatch
 from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.store.models import ModelStore, fingerprint
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.unexpected import unexpected
 
 __all__ = ["FitResult", "Pipeline", "TickResult"]
-
-log = structlog.get_logger()
+_BUGS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a bug raises, but not what a caller of a fit may raise in ``progress`` to give it up."""
 
 
 @dataclass
@@ -96,8 +95,7 @@ class Pipeline:
     ) -> FitResult:
         """Fit every group on ``start <= t < end`` (the model's ``fit_window`` when left out) and store the models.
 
-        ``spans`` narrows the time of single groups.
-
+        ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
         Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
         cannot be fit is reported, and keeps its old model. Raises ``SourceError`` when the source cannot answer.
         """
@@ -112,7 +110,8 @@ class Pipeline:
                 result.current.append(group)
                 continue
             narrowed = whole.between(*spans[group]) if spans and group in spans else whole
-            frame = _trimmed(self._without_events(group, narrowed))
+            events = self.store.events(monitor=self.name, start=narrowed.start, end=narrowed.end)
+            frame = trimmed(without(narrowed, [(e.start, e.end) for e in events if e.group == group]))
             mark = fingerprint(frame, self.model, confirm_rows)
             if self.models.is_current(self.name, group, mark):
                 result.current.append(group)
@@ -129,6 +128,9 @@ class Pipeline:
             except TsdiffError as error:
                 result.errors.append((group_name(group), error))
                 continue
+            except _BUGS as error:
+                result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
+                continue
             result.fitted.append(group)
         result.seconds = clock() - began
         return result
@@ -139,32 +141,44 @@ class Pipeline:
         *,
         since: pd.Timestamp | None = None,
         since_by_group: Mapping[Group, pd.Timestamp] | None = None,
+        groups: Collection[Group] | None = None,
     ) -> TickResult:
         """Score every row not scored yet that is older than ``now`` less the scheduler's offset.
 
         A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
-        ``max_catchup`` back. Raises ``SourceError`` when the source cannot answer: no verdict is made from that.
+        ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model;
+        the monitor's allowance of alarms is split over them, by default over all that the source has now. Raises
+        ``SourceError`` when the source cannot answer: no verdict is made from that.
         """
         end = floor_time(now - pd.Timedelta(self.scheduler.offset), self.step)
-        begin = end - max(pd.Timedelta(self.scheduler.infer_every), self.step) if since is None else since
-        begin = floor_time(begin, self.step)
-        known = {group: self.store.group_state(self.name, group) for group in self.store.groups(self.name)}
-        last = [state.last_scored + self.step for state in known.values() if state.last_scored is not None]
-        # A group that went away for good must not make every later tick read back to its last row.
-        last = [time for time in last if since is not None or time >= end - pd.Timedelta(self.max_catchup)]
-        start = max(min([begin, *last]), end - pd.Timedelta(self.max_catchup)) if since is None else min([begin, *last])
+        oldest = end - pd.Timedelta(self.max_catchup) if since is None else floor_time(since, self.step)
+        due = self._due(oldest)
+        # A group that went away must not make every later tick read back to its last row: the others say what to read.
+        recent = max(due.values(), default=oldest) - self._context
+        starts = [time for time in due.values() if time >= recent]
+        if since is None:
+            starts.append(end - max(pd.Timedelta(self.scheduler.infer_every), self.step))
+        start = max(min(starts, default=oldest), oldest)
         if start >= end:
             return TickResult()
-        reading = self._read(self.request(start - self.step * self.model.window, end))
-        result = TickResult(warnings=reading.warnings, scored_until=end)
-        for group, frame in reading.frames.items():
-            state = known.get(group)
-            first = (since_by_group or {}).get(group, start)
-            if state is not None and state.last_scored is not None:
-                first = state.last_scored + self.step
-            share = self.monitor.alarms_per_week / len(reading.frames)  # the monitor's allowance, split evenly
+        reading = self._read(self.request(start - self._context, end))
+        frames, warnings = dict(reading.frames), reading.warnings
+        back = {
+            group for group, time in due.items() if time < start and group in frames and any_since(frames[group], time)
+        }
+        if back:
+            again = self._read(self.request(min(due[group] for group in back) - self._context, end))
+            frames |= {group: frame for group, frame in again.frames.items() if group in back}
+            warnings = tuple(dict.fromkeys(warnings + again.warnings))
+        result = TickResult(warnings=warnings, scored_until=end)
+        share = self.monitor.alarms_per_week / max(len(frames if groups is None else groups), 1)
+        for group, frame in frames.items():
+            if groups is not None and group not in groups:
+                result.without_model.append(group)
+                continue
+            first = due.get(group, max((since_by_group or {}).get(group, start), start))
             try:
-                self._score_group(group, frame, max(first, start), share, result)
+                self._score_group(group, frame, first, share, result)
             except ModelError as error:
                 result.without_model.append(group)
                 if self.models.exists(self.name, group):
@@ -172,17 +186,27 @@ class Pipeline:
             except TsdiffError as error:
                 result.errors.append((group_name(group), error))
             except Exception as error:  # a bug in one group must not stop the others
-                result.errors.append((group_name(group), _unexpected(error, self.name, group_name(group))))
+                result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
         return result
+
+    @property
+    def _context(self) -> pd.Timedelta:
+        """What has to be read before the first row to score."""
+        return self.step * self.model.window
+
+    def _due(self, oldest: pd.Timestamp) -> dict[Group, pd.Timestamp]:
+        """Where each group that has been scored before goes on, not before ``oldest``."""
+        last = {group: self.store.group_state(self.name, group).last_scored for group in self.store.groups(self.name)}
+        return {group: max(time + self.step, oldest) for group, time in last.items() if time is not None}
 
     def _score_group(
         self, group: Group, frame: Frame, first: pd.Timestamp, alarms_per_week: float, result: TickResult
     ) -> None:
         detector = self.models.get(self.name, group)
-        frame = _conformed(frame, detector, self.name, group)
+        frame, odd = conformed(frame, [metric.name for metric in detector.card.metrics])
+        result.warnings += tuple(f"group {group_name(group)}: {text}" for text in odd)
         # The newest rows without any value are left for a later tick: their samples may only be late.
-        seen = np.flatnonzero(frame.observed.any(1))
-        frame = frame.rows(0, int(seen[-1]) + 1 if seen.size else 0)
+        frame = trimmed(frame, head=False)
         row = max(frame.row(first), 0)
         if row >= len(frame):
             return
@@ -205,7 +229,7 @@ class Pipeline:
             except WriteError as error:
                 result.errors.append((f"writer {name}", error))
             except Exception as error:  # nor may a stranger's writer
-                result.errors.append((f"writer {name}", _unexpected(error, self.name, f"writer {name}")))
+                result.errors.append((f"writer {name}", unexpected(error, monitor=self.name, writer=name)))
         self.store.commit(
             self.name, group, frame.times[-1], tracker.state.to_json(), changes, list(self.monitor.notify)
         )
@@ -225,48 +249,11 @@ class Pipeline:
         reading = self.reader.read(request)
         if reading.partial:
             raise SourceError(
-                f"monitor {self.name}: the source gave only part of an answer ({'; '.join(reading.warnings)}); "
-                "no score is made from it",
+                f"monitor {self.name}: the source gave only part of an answer "
+                f"({'; '.join(reading.warnings) or 'it does not say why'}); no score is made from it",
                 reason="partial",
             )
         return reading
-
-    def _without_events(self, group: Group, frame: Frame) -> Frame:
-        """The frame with the rows of known events missing."""
-        spans = [
-            (event.start, event.end or frame.end)
-            for event in self.store.events(monitor=self.name, start=frame.start, end=frame.end)
-            if event.group == group
-        ]
-        if not spans:
-            return frame
-        values = frame.values.copy()
-        for start, end in spans:
-            values[max(frame.row(start), 0) : max(frame.row(end), 0)] = np.nan
-        return Frame(frame.start, frame.step, values, frame.series)
-
-
-def _trimmed(frame: Frame) -> Frame:
-    """Without the empty rows at either end: history may begin later than asked for."""
-    seen = np.flatnonzero(frame.observed.any(1))
-    return frame.rows(int(seen[0]), int(seen[-1]) + 1) if seen.size else frame.rows(0, 0)
-
-
-def _conformed(frame: Frame, detector: DiffusionDetector, monitor: str, group: Group) -> Frame:
-    """The frame with exactly the metrics of the model: series that vanished are missing, new ones wait for a fit."""
-    wanted = {metric.name for metric in detector.card.metrics}
-    given = set(frame.names)
-    if given == wanted:
-        return frame
-    if not given & wanted:
-        raise SchemaMismatchError(
-            f"none of the metrics is one the model was fit on (new: {', '.join(sorted(given)[:5])}); fit again"
-        )
-    absent, unknown = sorted(wanted - given), sorted(given - wanted)
-    log.warning("metrics differ from the fit", monitor=monitor, group=group_name(group), absent=absent, new=unknown)
-    kept = frame.select([name for name in frame.names if name in wanted])
-    values = np.concatenate([kept.values, np.full((len(kept), len(absent)), np.nan, np.float32)], axis=1)
-    return Frame(kept.start, kept.step, values, kept.series + tuple(Series(name) for name in absent))
 
 
 def _explained(
@@ -286,11 +273,3 @@ def _explained(
         )
         for k, one in enumerate(expected.series)
     }
-
-
-def _unexpected(error: Exception, monitor: str, where: str) -> TsdiffError:
-    """An error that is ours or a plug-in's: logged with its place but without its text, which may hold a secret."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    at = f"{place.filename}:{place.lineno}"
-    log.error("unexpected error", monitor=monitor, where=where, type=type(error).__name__, at=at)
-    return TsdiffError(f"unexpected {type(error).__name__} at {at}; please report it")

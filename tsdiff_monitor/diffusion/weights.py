@@ -30,6 +30,7 @@ __all__ = ["CARD_VERSION", "MetricCard", "ModelCard", "PlanCard", "load_card", "
 
 CARD_VERSION = 1
 _CARD = "card.json"
+_PLANS = {"stream", "batch"}
 
 
 class MetricCard(StrictModel):
@@ -68,6 +69,8 @@ class ModelCard(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if set(self.plans) != _PLANS:
+            raise ValueError(f"plans must be {', '.join(sorted(_PLANS))}")
         if any(len(plan.normaliser) != len(self.metrics) for plan in self.plans.values()):
             raise ValueError("a plan must have one normaliser per metric")
         return self

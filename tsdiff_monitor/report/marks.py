@@ -42,7 +42,7 @@ Extent = tuple[pd.Timestamp, pd.Timestamp]
 
 WIDTH: Final = 1000
 AXIS_HEIGHT: Final = 22
-_LEFT, _RIGHT = 62, 12
+_LEFT, _RIGHT = 62, 24
 _SCORE_TICKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 
 
@@ -98,15 +98,22 @@ def plot_score(axes: Axes, times: np.ndarray, score: np.ndarray) -> None:
     top = float(np.nanmax(drawn, initial=1.0))
     axes.fill_between(times, 0, drawn, color=COLOURS["score"], alpha=0.12, linewidth=0)
     plot_line(axes, times, drawn, "score", width=1.1)
-    above = np.fmax(drawn, 1.0)
-    axes.fill_between(
-        times, 1, above, where=above > 1, interpolate=True, color=COLOURS["alert"], alpha=0.85, linewidth=0
-    )
+    above = np.nan_to_num(drawn) > 1
+    axes.fill_between(times, drawn, 1, where=above, interpolate=True, color=COLOURS["alert"], alpha=0.85, linewidth=0)
     axes.axhline(1.0, color=COLOURS["alert"], linewidth=1.0, linestyle=(0, (5, 3)))
-    ticks = [tick for tick in _SCORE_TICKS if tick <= 1 or _squeeze(np.array(tick)) <= top]
-    kept = [*ticks[:2], *ticks[2:][-2:]]  # the threshold and the two highest; more would collide
-    axes.set_yticks([float(_squeeze(np.array(tick))) for tick in kept], [f"{tick:,g}" for tick in kept])
+    kept = _score_ticks(top)
+    axes.set_yticks(kept, [f"{np.expm1(tick - 1) + 1 if tick > 1 else tick:,.0f}" for tick in kept])
     axes.set_ylim(0, max(top, 1.3) * 1.06)
+
+
+def _score_ticks(top: float) -> list[float]:
+    """Zero, the threshold and as many round scores above as have room, the highest first; on the drawn scale."""
+    positions = [float(_squeeze(np.array(tick))) for tick in _SCORE_TICKS]
+    kept: list[float] = []
+    for position in reversed([position for position in positions[2:] if position <= top]):
+        if all(abs(position - other) > 0.2 * top for other in [*kept, 1.0]):
+            kept.append(position)
+    return [0.0, 1.0, *reversed(kept)]
 
 
 def _squeeze(score: np.ndarray) -> np.ndarray:
@@ -158,7 +165,7 @@ def mark(
     """A bar with a marker at its start, on the lane at height ``y``."""
     first, last = _visible(axes, between)
     (bar,) = axes.plot([first, last], [y, y], color=COLOURS[role], linewidth=3.0, solid_capstyle="butt")
-    face = "none" if hollow else COLOURS[role]
+    face = COLOURS["paper"] if hollow else COLOURS[role]
     (point,) = axes.plot([first], [y], marker, color=COLOURS[role], markerfacecolor=face, markersize=6.0)
     for artist in (bar, point):
         artist.set_gid(tip(text))

@@ -75,12 +75,12 @@ def timeline(
     Events in ``linked`` link to their sections. ``matches`` are those that touch the group.
     """
     lanes = 1 if group.incidents is None else 2
-    top, plot, lane = 8, 96, 20
-    height = top + plot + lane * lanes + AXIS_HEIGHT
+    top, plot, gap, lane = 8, 96, 8, 20
+    height = top + plot + gap + lane * lanes + AXIS_HEIGHT
 
     def paint(figure: Figure) -> None:
         score_axes = plot_axes(figure, height, top, plot, extent, step)
-        lane_axes = plot_axes(figure, height, top + plot, lane * lanes, extent, step)
+        lane_axes = plot_axes(figure, height, top + plot + gap, lane * lanes, extent, step)
         lane_axes.set_ylim(lanes, 0)
         lane_axes.set_yticks([0.5, 1.5][:lanes], ["events", "incidents"][:lanes])
         for event in group.events:

@@ -33,6 +33,7 @@ _ROLES = (
     "false",
     "incident",
     "missed",
+    "paper",
 )
 
 COLOURS: Final = {role: f"#fe00{index:02x}" for index, role in enumerate(_ROLES)}

@@ -64,21 +64,17 @@ class SimulatorReader:
             k += len(members)
         return plugins.Reading(frames)
 
-    def extent(self) -> plugins.Extent:
-        """The history, free of incidents unless they repeat, and the replayed span after it."""
+    def extents(self, groupby: tuple[str, ...]) -> dict[Group, plugins.Extent]:
+        """For every group the history, which is free of incidents, and the replayed span after it."""
         start = pd.Timestamp(self._config.start).tz_convert("UTC")
         turn = start + pd.Timedelta(self._config.history)
-        return plugins.Extent(start, turn, turn, turn + pd.Timedelta(self._config.replay))
-
-    def extents(self, groupby: tuple[str, ...]) -> dict[Group, plugins.Extent]:
-        """The same for every group: the history, free of incidents unless they repeat, and the replay after it."""
-        groups = select(self._fleet, (plugins.Query("all", "*"),), groupby)
-        return dict.fromkeys(groups, self.extent())
+        extent = plugins.Extent(start, turn, turn, turn + pd.Timedelta(self._config.replay))
+        return dict.fromkeys(select(self._fleet, (plugins.Query("all", "*"),), groupby), extent)
 
     def incidents(self, request: plugins.ReadRequest) -> tuple[plugins.Incident, ...]:
         """The incidents that touch the request's span, once per group that one of them visibly reaches.
 
-        Starts are rounded down to the request's rows. In the group of an incident's own service the culprits are the
+        Starts are rounded down to the request's rows, both ends clipped to its span. In the group of an incident's own service the culprits are the
         metrics at its source; in others, the metrics by which it is visible there. An incident that shows in none of
         the selected series is left out. Raises as :meth:`read`.
         """
@@ -87,8 +83,8 @@ class SimulatorReader:
         found = []
         for one in occurrences(self._config, _ms(request.start), _ms(request.end)):
             metrics = reached(self._fleet, self._config.seed, self._step_ms, one)
-            start = pd.Timestamp(one.start_ms - one.start_ms % step_ms, unit="ms", tz="UTC")
-            end = pd.Timestamp(one.end_ms, unit="ms", tz="UTC")
+            start = max(pd.Timestamp(one.start_ms - one.start_ms % step_ms, unit="ms", tz="UTC"), request.start)
+            end = min(pd.Timestamp(one.end_ms, unit="ms", tz="UTC"), request.end)
             for group, columns in groups.items():
                 shown = [column for column in columns if column.metric in metrics.get(self._service(column), ())]
                 source = [column for column in shown if self._service(column) == one.incident.service]
@@ -102,7 +98,8 @@ class SimulatorReader:
         if step_ns <= 0 or step_ns % own_ns:
             raise SourceError(
                 f"simulator: the step {format_duration(request.step.to_pytimedelta())} is not a multiple of the "
-                f"fleet's own step of {format_duration(self._config.step)}; set `readers.{self._name}.step` to divide it",
+                f"fleet's own step of {format_duration(self._config.step)}; "
+                f"set the `step` of the reader {self._name!r} to one that divides it",
                 reason="bad_step",
                 recoverable=False,
             )
@@ -117,17 +114,17 @@ class SimulatorReader:
         cells = self._physics(first, last, columns)
         time_ms = np.arange(first, last, dtype=np.int64) * self._step_ms
         for one in (one for one in found if one.incident.metrics):
-            hit = [
-                k
-                for k, column in enumerate(columns)
-                if column.metric in one.culprits and self._service(column) == one.incident.service
-            ]
-            if hit and one.incident.kind == "missing_metric":
-                cells[np.ix_(one.active(time_ms), hit)] = np.nan
-            elif hit:
+            hit = np.array(
+                [column.metric in one.culprits and self._service(column) == one.incident.service for column in columns]
+            )
+            if not hit.any():
+                continue
+            if one.incident.kind == "missing_metric":
+                value = np.full((1, len(columns)), np.nan)
+            else:
                 frozen = -(-one.start_ms // self._step_ms)
-                value = self._physics(frozen, frozen + 1, [columns[k] for k in hit])
-                cells[np.ix_(one.active(time_ms), hit)] = value
+                value = self._physics(frozen, frozen + 1, columns)
+            cells = np.where(one.active(time_ms)[:, None] & hit, value, cells)
         return cells
 
     def _physics(self, first: int, last: int, columns: Sequence[Column]) -> np.ndarray:

@@ -1,0 +1,58 @@
+"""What happens to a group's frame between the source and the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from tsdiff_monitor.errors import SchemaMismatchError
+from tsdiff_monitor.frame import Frame, Series
+
+__all__ = ["any_since", "conformed", "trimmed", "without"]
+
+_SHOWN = 5
+
+
+def any_since(frame: Frame, start: pd.Timestamp) -> bool:
+    """Whether the frame holds a value from ``start`` on."""
+    return bool(frame.between(start, frame.end).observed.any())
+
+
+def trimmed(frame: Frame, *, head: bool = True) -> Frame:
+    """Without the rows at the end, and those at the ``head``, that hold no value."""
+    seen = np.flatnonzero(frame.observed.any(1))
+    if not seen.size:
+        return frame.rows(0, 0)
+    return frame.rows(int(seen[0]) if head else 0, int(seen[-1]) + 1)
+
+
+def without(frame: Frame, spans: Iterable[tuple[pd.Timestamp, pd.Timestamp | None]]) -> Frame:
+    """The frame with the rows of ``spans`` (start, exclusive end; None: not over yet) missing."""
+    values = frame.values.copy()
+    for start, end in spans:
+        last = len(frame) if end is None else max(frame.row(end), 0)
+        values[max(frame.row(start), 0) : last] = np.nan
+    return Frame(frame.start, frame.step, values, frame.series)
+
+
+def conformed(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]]:
+    """The frame with exactly the metrics ``wanted``, and what differed: vanished ones are missing, new ones left out.
+
+    Raises :class:`SchemaMismatchError` when no metric is left.
+    """
+    absent, new = sorted(set(wanted) - set(frame.names)), sorted(set(frame.names) - set(wanted))
+    if len(absent) == len(set(wanted)):
+        raise SchemaMismatchError(
+            f"none of the metrics is one the model was fit on (new: {_some(new)}; missing: {_some(absent)}); fit again"
+        )
+    odd = [f"metrics of the model that are missing now: {_some(absent)}"] * bool(absent)
+    odd += [f"metrics that are new, and left out until the next fit: {_some(new)}"] * bool(new)
+    kept = frame.select([name for name in frame.names if name not in new])
+    values = np.concatenate([kept.values, np.full((len(kept), len(absent)), np.nan, np.float32)], axis=1)
+    return Frame(kept.start, kept.step, values, kept.series + tuple(Series(name) for name in absent)), odd
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
