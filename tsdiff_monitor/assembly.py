@@ -83,7 +83,11 @@ def assemble(
 
     readers, writers, notifiers = build(config.readers), build(config.writers), build(config.notifiers)
     claim = _claim(storage)
-    store = Store(storage / "state.sqlite", now=now)
+    try:
+        store = Store(storage / "state.sqlite", now=now)
+    except BaseException:
+        claim.close()
+        raise
     model_store = ModelStore(models or storage / "models")
     pipelines = {
         name: Pipeline(

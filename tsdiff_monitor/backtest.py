@@ -76,13 +76,16 @@ class Spans:
 
 
 class _Collector:
-    """A writer that keeps every batch, for the report."""
+    """A writer that keeps every batch, for the report; rows that are scored again replace what they were."""
 
     def __init__(self) -> None:
         self.batches: dict[Group, list[ScoreBatch]] = {}
 
     def write(self, batch: ScoreBatch) -> None:
-        self.batches.setdefault(batch.group, []).append(batch)
+        kept = self.batches.setdefault(batch.group, [])
+        while kept and kept[-1].frame.start >= batch.frame.start:
+            kept.pop()
+        kept.append(batch)
 
     def close(self) -> None:
         return
@@ -120,7 +123,7 @@ def replay(
     while now < spans.end:
         now = min(now + chunk, spans.end)
         result = pipeline.tick(
-            now + pd.Timedelta(pipeline.scheduler.offset),
+            now + pipeline.offset,
             since=spans.start,
             since_by_group=spans.start_by_group,
             groups=scored,

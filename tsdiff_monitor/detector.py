@@ -45,8 +45,8 @@ _SIGMA = 2.0
 """Noise level of scoring, in standard deviations of a metric (docs/model.md has the measurements)."""
 _SIGMA_MAX = 20.0
 """So much noise that the network expects nothing of it: pure imputation."""
-_NORMALISER_FLOOR = 1e-2
-"""Least expected squared residual of a metric: one the network reproduces exactly must not dominate by a rounding."""
+_NORMALISER_FLOOR = 0.1
+"""Least expected residual of a metric: one the network reproduces exactly must not dominate by a rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,9 @@ class DiffusionDetector:
                 for a, b in split.held_out
             ]  # fmt: skip
             normaliser = _normaliser(np.concatenate(squared), scaler)
-            stretches = [row_score(contributions(part, normaliser), ~scaler.empty) for part in squared]
+            stretches = [
+                row_score(contributions(part, normaliser), ~scaler.empty, smooth=plan.smooth) for part in squared
+            ]
             calibration = Calibration.fit(stretches, confirm_rows=confirm_rows)
             plans[plan.name] = PlanCard(normaliser=tuple(normaliser.tolist()), calibration=calibration)
         card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps)
@@ -132,17 +134,20 @@ class DiffusionDetector:
         scaled = self.scaler.transform(frame.values)
         plan = next(p for p in _plans(self.config, len(frame.series)) if p.name == mode)
         window, seed = self.config.window, self.config.seed
-        squared, _ = residuals(self.imputer, scaled, plan, window=window, first=first, seed=seed)
+        begin = max(min(first, len(frame)) - plan.smooth // 2, 0)  # smoothing looks back a few rows
+        squared, _ = residuals(self.imputer, scaled, plan, window=window, first=begin, seed=seed)
         fitted = self.card.plans[mode]
-        contribution = contributions(squared, np.array(fitted.normaliser))
+        contribution = blamed = contributions(squared, np.array(fitted.normaliser))
         applied = [(rules or {}).get(name, Rule()) for name in frame.names]
         if not all(rule.trivial for rule in applied):
-            expected = self._forecast(scaled, first)
-            contribution[disregarded(applied, frame.values[first:], expected)] = 0.0
-        raw = row_score(contribution, ~self.scaler.empty)
+            expected = self._forecast(scaled, begin)
+            ignored = disregarded(applied, frame.values[begin:], expected)
+            contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
+            blamed = np.where(ignored, 0.0, blamed)
+        raw = row_score(contribution, ~self.scaler.empty, smooth=plan.smooth)[first - begin :]
         threshold = fitted.calibration.threshold(alarms_per_week, frame.step.total_seconds())
         column = {name: k for k, name in enumerate(frame.names)}
-        attribution = attribute(contribution)[:, [column[name] for name in given.names]]
+        attribution = attribute(blamed[first - begin :])[:, [column[name] for name in given.names]]
         return Scores(given.times[first:], given.series, raw / threshold, attribution)
 
     def expected(
@@ -225,8 +230,8 @@ def _plans(config: DiffusionModelConfig, metrics: int) -> tuple[ScoringPlan, ...
 
 
 def _normaliser(squared: np.ndarray, scaler: Scaler) -> np.ndarray:
-    """Mean squared residual per metric ``[K]`` on held-out rows; 1 where there is none to learn from."""
+    """Mean absolute residual per metric ``[K]`` on held-out rows; 1 where there is none to learn from."""
     seen = ~np.isnan(squared)
-    mean = np.where(seen, squared, 0.0).sum(0) / np.maximum(seen.sum(0), 1)
+    mean = np.sqrt(np.where(seen, squared, 0.0)).sum(0) / np.maximum(seen.sum(0), 1)
     unknown = scaler.constant | scaler.empty | ~seen.any(0)
     return np.where(unknown, 1.0, np.maximum(mean, _NORMALISER_FLOOR))

@@ -38,20 +38,25 @@ def without(frame: Frame, spans: Iterable[tuple[pd.Timestamp, pd.Timestamp | Non
 
 
 def conformed(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]]:
-    """The frame with exactly the metrics ``wanted``, and what differed: vanished ones are missing, new ones left out.
+    """The frame with exactly the metrics ``wanted``, in that order, and what differed from them in words.
 
-    Raises :class:`SchemaMismatchError` when no metric is left.
+    A metric that vanished is missing, a new one is left out. Raises :class:`SchemaMismatchError` when none is left.
     """
-    absent, new = sorted(set(wanted) - set(frame.names)), sorted(set(frame.names) - set(wanted))
-    if len(absent) == len(set(wanted)):
+    column = {name: k for k, name in enumerate(frame.names)}
+    absent = [name for name in wanted if name not in column]
+    new = [name for name in frame.names if name not in set(wanted)]
+    if len(absent) == len(wanted):
         raise SchemaMismatchError(
             f"none of the metrics is one the model was fit on (new: {_some(new)}; missing: {_some(absent)}); fit again"
         )
     odd = [f"metrics of the model that are missing now: {_some(absent)}"] * bool(absent)
     odd += [f"metrics that are new, and left out until the next fit: {_some(new)}"] * bool(new)
-    kept = frame.select([name for name in frame.names if name not in new])
-    values = np.concatenate([kept.values, np.full((len(kept), len(absent)), np.nan, np.float32)], axis=1)
-    return Frame(kept.start, kept.step, values, kept.series + tuple(Series(name) for name in absent)), odd
+    values = np.full((len(frame), len(wanted)), np.nan, np.float32)
+    for k, name in enumerate(wanted):
+        if name in column:
+            values[:, k] = frame.values[:, column[name]]
+    series = tuple(frame.series[column[name]] if name in column else Series(name) for name in wanted)
+    return Frame(frame.start, frame.step, values, series), odd
 
 
 def _some(names: list[str]) -> str:

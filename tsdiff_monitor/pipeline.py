@@ -78,6 +78,11 @@ class Pipeline:
     def step(self) -> pd.Timedelta:
         return pd.Timedelta(self.monitor.step)
 
+    @property
+    def offset(self) -> pd.Timedelta:
+        """How far behind the present rows are read."""
+        return pd.Timedelta(self.scheduler.offset)
+
     def request(self, start: pd.Timestamp, end: pd.Timestamp) -> ReadRequest:
         """The monitor's queries over ``start <= t < end``."""
         queries = tuple(Query(name, query.expr) for name, query in self.monitor.queries.items())
@@ -150,7 +155,7 @@ class Pipeline:
         the monitor's allowance of alarms is split over them, by default over all that the source has now. Raises
         ``SourceError`` when the source cannot answer: no verdict is made from that.
         """
-        end = floor_time(now - pd.Timedelta(self.scheduler.offset), self.step)
+        end = floor_time(now - self.offset, self.step)
         oldest = end - pd.Timedelta(self.max_catchup) if since is None else floor_time(since, self.step)
         due = self._due(oldest)
         # A group that went away must not make every later tick read back to its last row: the others say what to read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -138,6 +138,3 @@ def labelled(make: Factory) -> Replay:
         config_text="monitors:\n  shop: {alarms_per_week: 1}\n",
         notes=("The first 64 rows only filled the window.",),
     )
-
-
-Make = Callable[..., Factory]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 # Threads that wait by spinning make a fit ten times slower as soon as another process wants a core (measured:
@@ -14,7 +15,9 @@ import typer
 
 from tsdiff_monitor import __version__
 from tsdiff_monitor.cli import backtest, check, demo, fit, once, run, score
+from tsdiff_monitor.cli.common import note
 from tsdiff_monitor.errors import TsdiffError
+from tsdiff_monitor.logs import LogLevel, configure_logging
 
 __all__ = ["app", "main"]
 
@@ -30,25 +33,26 @@ for module in (demo, run, once, backtest, fit, score):
 app.add_typer(check.app, name="check")
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"tsdiff-monitor {__version__}")
         raise typer.Exit
 
 
-def main() -> None:
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The options before a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a mistake of the user ends in a message and exit code 1, never in a traceback."""
+    configure_logging(LogLevel.warn)  # on standard error: standard output is for results
     try:
-        app()
+        app(arguments)
     except TsdiffError as error:
-        typer.echo(f"error: {error}", err=True)
+        note(f"error: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away; the interpreter must not complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, count, note, parse_time, progress, report_errors
+from tsdiff_monitor.cli.common import (
+    ConfigFile,
+    Errors,
+    collecting,
+    count,
+    emit,
+    note,
+    parse_time,
+    progress,
+    report_errors,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tsdiff_monitor.config.loader import Config
 
 __all__ = ["command"]
 
@@ -24,49 +39,64 @@ def command(
 
     Writes report.html, events.jsonl, scores.parquet and summary.json; with several monitors, into a folder each.
     Without --start, the source says what to fit on and what to score. Nobody is notified and nothing is written back.
-    Interrupted and started again, it keeps the models fit so far and gives the same result.
+    Interrupted and started again, it keeps the models fit so far and gives the same result. Exit code 1 when a group or
+    a monitor failed; the others are reported all the same.
 
     Example: tsdiff-monitor backtest --config.file configs/backtest-smd.yaml --report out
     """
+    from tsdiff_monitor.config.loader import load_config
+    from tsdiff_monitor.config.silent import silenced
+    from tsdiff_monitor.store.models import folder_name
+
+    first, last = parse_time(start, "--start"), parse_time(end, "--end")
+    config = silenced(load_config(config_file), only=monitor)
+    errors: Errors = []
+    for name in config.monitors:
+        folder = report if len(config.monitors) == 1 else report / folder_name(name)
+        with collecting(errors, f"monitor {name}"):
+            _backtest(config, name, folder, (first, last), errors)
+    report_errors(errors)
+
+
+def _backtest(
+    config: Config,
+    name: str,
+    folder: Path,
+    span: tuple[pd.Timestamp | None, pd.Timestamp | None],
+    errors: Errors,
+) -> None:
+    """One monitor; adds what failed to ``errors``, and raises when there is nothing to report."""
     import pandas as pd
 
     from tsdiff_monitor.assembly import assemble
     from tsdiff_monitor.backtest import Spans, exclusive, replay
     from tsdiff_monitor.cli.summary_text import print_summary
-    from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.config.silent import silenced
-    from tsdiff_monitor.errors import TsdiffError
+    from tsdiff_monitor.errors import DataError
     from tsdiff_monitor.report.write import write_report
 
-    first, last = parse_time(start, "--start"), parse_time(end, "--end")
-    config = silenced(load_config(config_file), only=monitor)
-    errors: list[tuple[str, Exception]] = []
-    for name in config.monitors:
-        folder = report if len(config.monitors) == 1 else report / name
-        try:
-            with (
-                exclusive(folder) as work,
-                assemble(config, storage=work, models=config.settings.storage_path / "models-backtest") as parts,
-            ):
-                pipeline = parts.pipelines[name]
-                with progress() as advance:
-                    found, failed = replay(
-                        pipeline,
-                        Spans.of(pipeline, first, last),
-                        title=f"Backtest of {name}",
-                        chunk=max(pd.Timedelta(days=1), pipeline.step),
-                        progress=advance,
-                        clock=time.monotonic,
-                    )
-                errors.extend((f"monitor {name}, {where}", error) for where, error in failed)
-                if not found.groups:
-                    raise TsdiffError("nothing could be scored: see the errors above, or mend the queries or the span")
-                print_summary(write_report(found, folder))
-                typer.echo(folder / "report.html")
-        except TsdiffError as error:
-            report_errors(errors)
-            errors = [(f"monitor {name}", error)]
-    report_errors(errors)
-    if errors:
-        note(f"{count(len(errors), 'error')}; what could be scored is in the report")
-        raise typer.Exit(1)
+    began = time.monotonic()
+    with (
+        exclusive(folder) as work,
+        assemble(config, storage=work, models=config.settings.storage_path / "models-backtest") as parts,
+    ):
+        pipeline = parts.pipelines[name]
+        with progress() as advance:
+            found, failed = replay(
+                pipeline,
+                Spans.of(pipeline, *span),
+                title=f"Backtest of {name}",
+                chunk=max(pd.Timedelta(days=1), pipeline.step),
+                progress=advance,
+                clock=time.monotonic,
+            )
+        errors.extend((f"monitor {name}, {where}", error) for where, error in failed)
+        if not found.groups:
+            why = "see the errors above" if failed else "the source has no data in the span"
+            raise DataError(f"nothing could be scored: {why}; mend the queries, or choose another --start and --end")
+        summary = write_report(found, folder)
+    if len(config.monitors) > 1:
+        emit(f"Monitor {name}")
+    print_summary(summary)
+    emit(str(folder / "report.html"))
+    left_out = f"; {count(len(failed), 'error')}, see below" if failed else ""
+    note(f"monitor {name}: done in {time.monotonic() - began:.0f} s{left_out}")

@@ -1,20 +1,36 @@
-"""What the commands share: errors as messages, progress, times as arguments."""
+"""What the commands share: results, errors as messages, progress, times as arguments."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from tsdiff_monitor.errors import OutputError, TsdiffError
+from tsdiff_monitor.unexpected import unexpected
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Advance", "ConfigFile", "Storage", "count", "note", "parse_time", "progress", "report_errors"]
+__all__ = [
+    "Advance",
+    "ConfigFile",
+    "Errors",
+    "Storage",
+    "collecting",
+    "count",
+    "emit",
+    "note",
+    "parse_time",
+    "progress",
+    "report_errors",
+]
 
 ConfigFile = Annotated[Path, typer.Option("--config.file", metavar="FILE", help="Configuration file (YAML).")]
 Storage = Annotated[
@@ -24,8 +40,25 @@ Storage = Annotated[
 Advance = Callable[[str, float, float], None]
 """``(what, done, total)``: how far the named piece of work has come."""
 
+Errors = list[tuple[str, TsdiffError]]
+"""What stopped single groups or monitors: where, and why."""
+
 _PLAIN_EVERY = 5.0
 """Seconds between two plain progress lines of the same piece of work."""
+
+
+def emit(line: str, stream: TextIO | None = None) -> None:
+    """Print a line of the result on ``stream``, by default standard output.
+
+    Raises :class:`OutputError` when it is closed or full.
+    """
+    out = sys.stdout if stream is None else stream
+    try:
+        print(line, file=out, flush=True)
+    except OSError as error:
+        # What is still in the buffer would fail once more when the interpreter ends, with a complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def note(text: str) -> None:
@@ -38,25 +71,42 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def report_errors(errors: Sequence[tuple[str, Exception]]) -> None:
-    """Print what stopped single groups or monitors."""
+@contextmanager
+def collecting(errors: Errors, where: str) -> Iterator[None]:
+    """Add what stops the block to ``errors``: one bad monitor must not stop the others."""
+    try:
+        yield
+    except TsdiffError as error:
+        errors.append((where, error))
+    except Exception as error:  # plug-ins may be anybody's code
+        errors.append((where, unexpected(error, where=where)))
+
+
+def report_errors(errors: Errors) -> None:
+    """Print the errors and end with exit code 1; do nothing when there are none."""
     for where, error in errors:
         note(f"error: {where}: {error}")
+    if errors:
+        raise typer.Exit(1)
 
 
 def parse_time(text: str | None, option: str) -> pd.Timestamp | None:
-    """A time given as an option: ISO 8601 (UTC unless it says otherwise) or Unix seconds."""
+    """A time given as an option: ISO 8601 (UTC unless it says otherwise) or Unix seconds, between 1970 and 2200."""
     import pandas as pd
 
     if text is None:
         return None
     try:
         time = pd.Timestamp(float(text), unit="s") if text.replace(".", "", 1).isdigit() else pd.Timestamp(text)
+        time = time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
+        known = 1970 <= time.year < 2200  # not for NaT either
     except (ValueError, OverflowError):
+        known = False
+    if not known:
         raise typer.BadParameter(
             f"{text!r} is not a time; write it like 2026-01-05T13:30:00Z or as Unix seconds", param_hint=option
-        ) from None
-    return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
+        )
+    return time.as_unit("ns")
 
 
 @contextmanager

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import note, progress
+from tsdiff_monitor.cli.common import emit, note, progress, report_errors
 
 __all__ = ["command"]
+
+_NOTE = "The services are simulated (docs/simulator.md); the labels are the simulator's ground truth."
 
 
 def command(
@@ -44,7 +46,7 @@ def command(
     with exclusive(report) as work, assemble(config, storage=work) as parts:
         pipeline = parts.pipelines["services"]
         with progress() as advance:
-            found, _ = replay(
+            found, errors = replay(
                 pipeline,
                 Spans.of(pipeline, None, None),
                 title="Demo: four simulated services",
@@ -52,8 +54,9 @@ def command(
                 progress=advance,
                 after_tick=parts.dispatcher.run_due,
                 clock=time.monotonic,
-                notes=("The services are simulated (docs/simulator.md); the labels are the simulator's ground truth.",),
+                notes=(_NOTE,),
             )
         summary = write_report(dataclasses.replace(found, config_text=text), report)
     print_summary(summary)
-    typer.echo(f"Report: {report / 'report.html'}")
+    emit(f"Report: {report / 'report.html'}")
+    report_errors(errors)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, Storage, count, note, parse_time, progress, report_errors
+from tsdiff_monitor.cli.common import (
+    Advance,
+    ConfigFile,
+    Errors,
+    Storage,
+    collecting,
+    count,
+    note,
+    parse_time,
+    progress,
+    report_errors,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tsdiff_monitor.pipeline import Pipeline
 
 __all__ = ["command"]
 
@@ -18,7 +34,8 @@ def command(
 ) -> None:
     """Fit the model of every group of every monitor on the latest `fit_window`, and store it.
 
-    Interrupted and started again, it does what is left to do. A group that cannot be fit keeps its old model.
+    A model that was fit on the very same rows is kept: interrupted and started again with the same --now, it does what
+    is left to do. A group that cannot be fit keeps its old model; exit code 1 says so.
 
     Example: tsdiff-monitor fit --config.file monitor.yml
     """
@@ -26,30 +43,30 @@ def command(
 
     from tsdiff_monitor.assembly import assemble
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.errors import TsdiffError
-    from tsdiff_monitor.frame import group_name
 
     at = parse_time(now, "--now") or pd.Timestamp.now(tz="UTC")
-    errors: list[tuple[str, Exception]] = []
+    errors: Errors = []
     with assemble(load_config(config_file), storage=storage_path) as parts, progress() as advance:
         for name, pipeline in parts.pipelines.items():
-            try:
-                result = pipeline.fit(
-                    at - pd.Timedelta(pipeline.scheduler.offset),
-                    progress=lambda group, done, total, name=name: advance(  # type: ignore[misc]
-                        f"fitting {name} {group_name(group)}", done, total
-                    ),
-                )
-            except TsdiffError as error:
-                errors.append((f"monitor {name}", error))
-                continue
-            errors.extend((f"monitor {name}, group {where}", error) for where, error in result.errors)
-            note(
-                f"monitor {name}: {count(len(result.fitted), 'model')} fit, {len(result.current)} current already, "
-                f"{len(result.errors)} failed, in {result.seconds:.0f} s"
-            )
-            if not (result.fitted or result.current or result.errors):
-                note(f"monitor {name}: the source has no data for its queries in the fit window")
+            with collecting(errors, f"monitor {name}"):
+                errors.extend((f"monitor {name}, {where}", error) for where, error in _fit(pipeline, at, advance))
     report_errors(errors)
-    if errors:
-        raise typer.Exit(1)
+
+
+def _fit(pipeline: Pipeline, at: pd.Timestamp, advance: Advance) -> Errors:
+    from tsdiff_monitor.frame import group_name
+
+    name = pipeline.name
+    result = pipeline.fit(
+        at - pipeline.offset,
+        progress=lambda group, done, total: advance(f"fitting {name} {group_name(group)}", done, total),
+    )
+    for warning in result.warnings:
+        note(f"warning: monitor {name}: {warning}")
+    note(
+        f"monitor {name}: {count(len(result.fitted), 'model')} fit, {len(result.current)} current already, "
+        f"{len(result.errors)} failed, in {result.seconds:.0f} s"
+    )
+    if not (result.fitted or result.current or result.errors):
+        note(f"monitor {name}: the source has no data for its queries in the fit window")
+    return result.errors

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, Storage, note, parse_time, progress, report_errors
+from tsdiff_monitor.cli.common import (
+    ConfigFile,
+    Errors,
+    Storage,
+    collecting,
+    emit,
+    note,
+    parse_time,
+    progress,
+    report_errors,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tsdiff_monitor.events.event import EventChange
+    from tsdiff_monitor.pipeline import Pipeline
 
 __all__ = ["command"]
 
@@ -20,10 +39,11 @@ def command(
     storage_path: Storage = None,
     now: Annotated[str | None, typer.Option(metavar="TIME", help="Score as if it were this time.")] = None,
 ) -> None:
-    """Fit what has no model yet, score all new rows of every monitor, deliver, and exit.
+    """Score all new rows of every monitor, fit what has no model yet, deliver, and exit.
 
-    Each change of an event is printed on standard output as a line of JSON. Scoring goes on where the last run ended.
-    Exit code 1 when a monitor failed; the others have been scored all the same.
+    Each change of an event is printed on standard output as a line of JSON, and nothing else is: what a console
+    notifier prints goes to standard error. Scoring goes on where the last run ended. Exit code 1 when a monitor failed;
+    the others have been scored all the same.
 
     Example: tsdiff-monitor once --config.file monitor.yml | jq .event.culprits
     """
@@ -31,36 +51,50 @@ def command(
 
     from tsdiff_monitor.assembly import assemble
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.errors import TsdiffError
-    from tsdiff_monitor.frame import group_name
 
     at = parse_time(now, "--now") or pd.Timestamp.now(tz="UTC")
-    errors: list[tuple[str, Exception]] = []
-    with assemble(load_config(config_file), storage=storage_path) as parts:
+    errors: Errors = []
+    out = sys.stdout
+    with redirect_stdout(sys.stderr), assemble(load_config(config_file), storage=storage_path) as parts:
         for name, pipeline in parts.pipelines.items():
-            try:
-                with progress() as advance:
-                    fitted = pipeline.fit(
-                        at - pd.Timedelta(pipeline.scheduler.offset),
-                        only_missing=True,
-                        progress=lambda group, done, total, name=name: advance(  # type: ignore[misc]
-                            f"fitting {name} {group_name(group)}", done, total
-                        ),
-                    )
-                ticked = pipeline.tick(at)
-            except TsdiffError as error:
-                errors.append((f"monitor {name}", error))
-                continue
-            for warning in dict.fromkeys(fitted.warnings + ticked.warnings):
-                note(f"warning: monitor {name}: {warning}")
-            found = [*fitted.errors, *ticked.errors]
-            errors.extend((f"monitor {name}, {where}", error) for where, error in found)
-            for change in ticked.changes:
-                typer.echo(json.dumps(change.to_json()))
-            note(f"monitor {name}: {ticked.rows:,} rows of {ticked.groups:,} groups scored")
-            if not ticked.groups and not found:
-                note(f"monitor {name}: the source has no new rows before {at.isoformat()} (see --now)")
-        parts.dispatcher.drain(time.time() + _DRAIN_SECONDS)
+            with collecting(errors, f"monitor {name}"):
+                errors.extend((f"monitor {name}, {where}", error) for where, error in _cycle(pipeline, at, out))
+        with collecting(errors, "deliveries"):
+            parts.dispatcher.drain(time.time() + _DRAIN_SECONDS)
     report_errors(errors)
-    if errors:
-        raise typer.Exit(1)
+
+
+def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
+    """Score, and where models are missing fit and score once more; gives what failed."""
+    from tsdiff_monitor.errors import ModelError
+    from tsdiff_monitor.frame import group_name
+
+    ticks = [pipeline.tick(at)]
+    _print(ticks[0].changes, out)
+    warnings, errors = ticks[0].warnings, ticks[0].errors
+    if ticks[0].without_model:
+        with progress() as advance:
+            fitted = pipeline.fit(
+                at - pipeline.offset,
+                only_missing=True,
+                progress=lambda group, done, total: advance(
+                    f"fitting {pipeline.name} {group_name(group)}", done, total
+                ),
+            )
+        ticks.append(pipeline.tick(at))
+        _print(ticks[1].changes, out)
+        unusable = [one for one in errors if isinstance(one[1], ModelError)]  # by now they have been fit again
+        errors = [one for one in errors if one not in unusable] + fitted.errors + ticks[1].errors
+        warnings += tuple(str(error) for _, error in unusable) + fitted.warnings + ticks[1].warnings
+    for warning in dict.fromkeys(warnings):
+        note(f"warning: monitor {pipeline.name}: {warning}")
+    rows, groups = sum(tick.rows for tick in ticks), sum(tick.groups for tick in ticks)
+    note(f"monitor {pipeline.name}: {rows:,} rows of {groups:,} groups scored")
+    if not groups and not errors:
+        note(f"monitor {pipeline.name}: the source has no new rows before {at.isoformat()} (see --now)")
+    return list({(where, str(error)): (where, error) for where, error in errors}.values())
+
+
+def _print(changes: Sequence[EventChange], out: TextIO) -> None:
+    for change in changes:
+        emit(json.dumps(change.to_json()), out)

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import Advance, note, progress
+from tsdiff_monitor.cli.common import Advance, count, note, progress
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
+    from tsdiff_monitor.config.models import DiffusionModelConfig
     from tsdiff_monitor.detector import DiffusionDetector
     from tsdiff_monitor.frame import Frame
     from tsdiff_monitor.scores import Scores
     from tsdiff_monitor.tables import Table
 
 __all__ = ["command"]
+
+_SAME_STEP = 0.1
+"""Share of the steps between times that the most common one must have, to be more than a coincidence."""
 
 
 def command(
@@ -44,75 +49,128 @@ def command(
 
     Example: tsdiff-monitor score --train normal.parquet --input today.parquet --output scores.parquet
     """
-    from tsdiff_monitor.errors import OutputError
-    from tsdiff_monitor.outputs import atomic_path, check_writable
-    from tsdiff_monitor.tables import read_table, to_frame
-
-    if output.suffix not in (".parquet", ".csv"):
-        raise OutputError(f"{output}: name the output .parquet or .csv")
-    check_writable(output)
-    table = read_table(input_file)
-    history = table if train is None else read_table(train)
-    for one in {table, history}:
-        for warning in one.warnings:
-            note(f"warning: {one.path}: {warning}")
-    fit_rows = None
-    if train is None and table.split is not None and (table.split == 0).any():
-        fit_rows = table.split == 0
-    elif train is None:
-        note(f"{input_file}: no rows with split 0 and no --train: fitting on the whole input")
-    step = history.step
-    fit_frame, _ = to_frame(history, step=step, rows=fit_rows)
-    frame, at = to_frame(table, step=step)
-
     from tsdiff_monitor.config.models import DiffusionModelConfig
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.outputs import atomic_path
+    from tsdiff_monitor.tables import to_frame
 
+    _check_output(output, (input_file, train))
+    table = _read(input_file)
+    history = table if train is None else _read(train)
+    _check_metrics(table, history)
+    step = _step(history)
+    fit_frame, _ = to_frame(history, step, None if train else _history_rows(table))
+    frame, at = to_frame(table, step)
+    if train and len(table) > 1 and table.step != step:
+        apart = f"{table.step.total_seconds():g} s apart, those of {train} {step.total_seconds():g} s"
+        note(f"warning: {input_file}: the rows are {apart}: they are scored on a grid of the latter")
     config = DiffusionModelConfig(fit_steps=fit_steps, seed=seed)
     with progress() as advance:
-        detector = DiffusionDetector.fit(
-            fit_frame, config, progress=lambda done, total: advance("fitting", done, total)
-        )
+        detector = _fit(history, fit_frame, config, advance)
         scores = detector.score(frame, mode="batch", alarms_per_week=alarms_per_week)
-        columns = _columns(table, at, scores)
+        columns = {"t": _seconds(table.times_ns), "anomaly_score": scores.score[at]}
         if provide_series:
             columns |= _series_columns(detector, frame, at, scores, advance)
     with atomic_path(output) as path:
         _write(columns, path)
-    high = int((scores.score[at] > 1).sum())
-    note(f"{output}: {len(at):,} rows scored, {high:,} of them above 1")
+    note(f"{output}: {count(len(at), 'row')} scored, {int((scores.score[at] > 1).sum()):,} of them above 1")
 
 
-def _columns(table: Table, at: np.ndarray, scores: Scores) -> dict[str, np.ndarray]:
-    """One row per time of the input; ``t`` in Unix seconds."""
-    whole = not (table.times_ns % 1_000_000_000).any()
-    t = table.times_ns // 1_000_000_000 if whole else table.times_ns / 1e9
-    return {"t": t, "anomaly_score": scores.score[at]}
+def _check_output(output: Path, inputs: tuple[Path | None, ...]) -> None:
+    """Before anything long begins."""
+    from tsdiff_monitor.errors import OutputError
+    from tsdiff_monitor.outputs import check_writable
+
+    if output.suffix not in (".parquet", ".csv"):
+        raise OutputError(f"{output}: name the output .parquet or .csv")
+    if any(path is not None and output.resolve() == path.resolve() for path in inputs):
+        raise OutputError(f"{output}: this is a table to read, the scores would replace it; choose another --output")
+    check_writable(output)
+
+
+def _read(path: Path) -> Table:
+    from tsdiff_monitor.tables import read_table
+
+    table = read_table(path)
+    for warning in table.warnings:
+        note(f"warning: {path}: {warning}")
+    return table
+
+
+def _check_metrics(table: Table, history: Table) -> None:
+    from tsdiff_monitor.errors import SchemaMismatchError
+
+    absent = [name for name in history.names if name not in table.names]
+    new = [name for name in table.names if name not in history.names]
+    if absent or new:
+        differ = [f"{', '.join(names)} {where}" for names, where in ((absent, "missing"), (new, "new")) if names]
+        raise SchemaMismatchError(
+            f"{table.path}: the metrics are not those of {history.path} ({'; '.join(differ)}); "
+            "fit and score need the same columns"
+        )
+
+
+def _history_rows(table: Table) -> np.ndarray | None:
+    """The rows to fit on; None for all."""
+    import numpy as np
+
+    rows = None if table.split is None else np.asarray(table.split == 0)
+    if rows is not None and rows.any():
+        return rows
+    note(f"{table.path}: no rows with split 0 and no --train: fitting on the whole input")
+    return None
+
+
+def _step(table: Table) -> pd.Timedelta:
+    """The most common step, or where hardly any two steps are alike, the middle one."""
+    import numpy as np
+    import pandas as pd
+
+    step, steps = table.step, np.diff(table.times_ns)
+    if (steps == step.value).mean() >= _SAME_STEP:
+        return step
+    middle = pd.Timedelta(int(np.median(steps)), unit="ns")
+    note(f"warning: {table.path}: the times are irregular; they are put on a grid of {middle.total_seconds():g} s")
+    return middle
+
+
+def _fit(table: Table, frame: Frame, config: DiffusionModelConfig, advance: Advance) -> DiffusionDetector:
+    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.errors import DataError
+
+    try:
+        return DiffusionDetector.fit(frame, config, progress=lambda done, total: advance("fitting", done, total))
+    except DataError as error:
+        raise DataError(f"{table.path}: {error}") from None
+
+
+def _seconds(times_ns: np.ndarray) -> np.ndarray:
+    """Unix seconds: whole where all of them are."""
+    if (times_ns % 1_000_000_000).any():
+        return times_ns / 1e9
+    return times_ns // 1_000_000_000
 
 
 def _series_columns(
     detector: DiffusionDetector, frame: Frame, at: np.ndarray, scores: Scores, advance: Advance
 ) -> dict[str, np.ndarray]:
-    """Per metric: expected value with band, given the other metrics, and the share of the score."""
+    """Per metric: expected value with band, given the other half of the metrics, and the share of the score."""
     import numpy as np
 
-    names = [series.name for series in scores.series]
-    halves = [half for half in (names[::2], names[1::2]) if half]
-    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    columns: dict[str, np.ndarray] = {}
+    halves = [half for half in (frame.names[::2], frame.names[1::2]) if half]
     for done, half in enumerate(halves):
         expected = detector.expected(frame, half)
-        for k, series in enumerate(expected.series):
-            found[series.name] = (expected.yhat[at, k], expected.yhat_lower[at, k], expected.yhat_upper[at, k])
+        for part in ("yhat", "yhat_lower", "yhat_upper"):
+            values = getattr(expected, part)[at].astype(np.float32)
+            columns |= {f"{part}.{name}": values[:, k] for k, name in enumerate(half)}
         advance("expected values", done + 1, len(halves))
-    out: dict[str, np.ndarray] = {}
-    for k, name in enumerate(names):
-        parts = zip(("yhat", "yhat_lower", "yhat_upper"), found[name], strict=True)
-        out |= {f"{part}.{name}": np.asarray(values, np.float32) for part, values in parts}
-        out[f"attribution.{name}"] = scores.attribution[at, k]
-    return out
+    columns |= {f"attribution.{name}": scores.attribution[at, k] for k, name in enumerate(frame.names)}
+    parts = ("yhat", "yhat_lower", "yhat_upper", "attribution")
+    return {(column := f"{part}.{name}"): columns[column] for name in frame.names for part in parts}
 
 
 def _write(columns: dict[str, np.ndarray], path: Path) -> None:
+    """Null where there was nothing to score."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet

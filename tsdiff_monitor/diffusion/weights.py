@@ -44,7 +44,7 @@ class MetricCard(StrictModel):
 
 
 class PlanCard(StrictModel):
-    """A scoring plan's constants: expected squared residual per metric, and the law of its scores' block maxima."""
+    """A scoring plan's constants: expected residual per metric, and the law of its scores' block maxima."""
 
     normaliser: tuple[float, ...]
     calibration: Calibration

@@ -43,6 +43,7 @@ Extent = tuple[pd.Timestamp, pd.Timestamp]
 WIDTH: Final = 1000
 AXIS_HEIGHT: Final = 22
 _LEFT, _RIGHT = 62, 24
+_HIGHEST = 1e6  # where the scale ends, so that an infinite score has a place on it
 _SCORE_TICKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 
 
@@ -94,7 +95,7 @@ def value_axis(axes: Axes, shown: np.ndarray) -> None:
 
 def plot_score(axes: Axes, times: np.ndarray, score: np.ndarray) -> None:
     """Scores on a scale that is linear up to the threshold and logarithmic above, smooth where the two meet."""
-    drawn = _squeeze(score)
+    drawn = _squeeze(np.clip(score, 0.0, _HIGHEST))
     top = float(np.nanmax(drawn, initial=1.0))
     axes.fill_between(times, 0, drawn, color=COLOURS["score"], alpha=0.12, linewidth=0)
     plot_line(axes, times, drawn, "score", width=1.1)

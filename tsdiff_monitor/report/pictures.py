@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "metric_panel", "score_panel", "timeline"]
 
-_SCORE_BINS, _METRIC_BINS = 900, 220
+_SCORE_BINS, _METRIC_BINS = 900, 150
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,19 @@ def timeline(
         lane_axes.set_yticks([0.5, 1.5][:lanes], ["events", "incidents"][:lanes])
         for event in group.events:
             false, between = verdicts[event.id] == "false", (event.start, event_end(event, step))
-            text = f"{'False event' if false else 'Event'} {title_of(event)}, peak score {number(event.peak)}"
+            text = f"{'False event' if false else 'Event'} {title_of(event)}, peak score {number(event.peak, 3)}"
             url = f"#event-{event.id}" if event.id in linked else None
             role, marker = ("false", "D") if false else ("event", "o")
             shade(score_axes, between, role)
             mark(lane_axes, 0.5, between, role, marker, hollow=false, text=text, url=url)
         for match in matches:
+            here = any(event.id in match.event_ids for event in group.events)
+            result = "found" if here else "found in another group" if match.detected else "missed"
+            role, marker = ("incident", "o") if match.detected else ("missed", "X")
             for part in (part for part in match.parts if part.group == group.group):
-                text = f"{part.kind or 'incident'} from {moment(part.start)}, {'found' if match.detected else 'missed'}"
-                role, marker = ("incident", "o") if match.detected else ("missed", "X")
-                mark(lane_axes, 1.5, (part.start, part.end), role, marker, text=text)
+                text = f"{part.kind or 'incident'} from {moment(part.start)}, {result}"
+                hollow = match.detected and not here
+                mark(lane_axes, 1.5, (part.start, part.end), role, marker, hollow=hollow, text=text)
         plot_score(score_axes, *thin(days(group.scores.times), group.scores.score, _SCORE_BINS, np.fmax))
         time_axis(score_axes, labels=False)
         time_axis(lane_axes)
@@ -104,7 +107,7 @@ def timeline(
 
 def score_panel(panel: Panel, times: pd.DatetimeIndex, score: np.ndarray, *, axis: bool = False) -> Markup:
     """The score ``[T]`` around one incident, with the threshold at 1; ``axis`` labels the times underneath."""
-    thinned = thin(days(times), score, _SCORE_BINS, np.fmax)
+    thinned = thin(days(times), score, 2 * _METRIC_BINS, np.fmax)
     return _panel(panel, "score", "Anomaly score over time", 66, axis, lambda axes: plot_score(axes, *thinned))
 
 
@@ -146,7 +149,7 @@ def _core(values: np.ndarray) -> np.ndarray:
 
 def _panel(panel: Panel, what: str, label: str, plot: int, axis: bool, paint: Callable[[Axes], None]) -> Markup:
     top = 5
-    height = top + plot + (AXIS_HEIGHT if axis else 4)
+    height = top + plot + (AXIS_HEIGHT if axis else 8)
 
     def on(figure: Figure) -> None:
         axes = plot_axes(figure, height, top, plot, panel.extent, panel.step)

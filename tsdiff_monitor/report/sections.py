@@ -127,7 +127,7 @@ def incident_section(
         words.span((match.end - match.start).total_seconds()),
         words.span(match.delay_seconds),
         charts,
-        words.number(max((peak for peak in peaks if peak is not None), default=None)),
+        words.number(max((peak for peak in peaks if peak is not None), default=None), 3),
     )
 
 

@@ -90,6 +90,7 @@ def _clean(svg: str) -> str:
     """The inside of the ``<svg>`` element without what the page does not need: prologue, ids, fonts, digits."""
     body = svg[svg.index(">", svg.index("<svg ")) + 1 : svg.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"/>', "", body)
     body = re.sub(rf'<g id="{_TIP}([^"]*)">', r"<g><title>\1</title>", body)
     body = re.sub(r'<g id="[^"]*">', "<g>", body)
     body = re.sub(r"font-size: [\d.]+px; font-family: [^;\"]*; ?", "", body)

@@ -17,8 +17,8 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _LARGE = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
-def number(value: float | None) -> str:
-    """Four significant digits and no more: ``412``, ``0.0123``, ``18,204``, ``3.4M``, ``2.1e-07``."""
+def number(value: float | None, digits: int = 4) -> str:
+    """Four significant digits or fewer: ``412``, ``0.0123``, ``18,204``, ``3.4M``, ``2.1e-07``."""
     if value is None or not math.isfinite(value):
         return _NONE
     size = abs(value)
@@ -26,15 +26,15 @@ def number(value: float | None) -> str:
         return f"{value:.2g}"
     for scale, letter in _LARGE:
         if size >= scale:
-            return f"{value / scale:.4g}{letter}"
-    return f"{value:,.0f}" if size >= 1_000 else f"{value:.4g}"
+            return f"{value / scale:.{digits}g}{letter}"
+    return f"{value:,.0f}" if size >= 1_000 else f"{value:.{digits}g}"
 
 
 def percent(share: float | None) -> str:
-    """A share of one in whole percent; ``<1 %`` rather than a zero that is none."""
+    """A share of one in whole percent that no line break divides; ``<1 %`` rather than a zero that is none."""
     if share is None or not math.isfinite(share):
         return _NONE
-    return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+    return f"{'<1' if 0 < share < 0.005 else format(share * 100, '.0f')}\u00a0%"
 
 
 def moment(time: pd.Timestamp, *, seconds: bool = False) -> str:
@@ -63,16 +63,16 @@ def counted(count: int, noun: str) -> str:
 
 def happened(culprit: Culprit) -> str:
     """What a metric was and should have been at the peak, without its name: ``was 412, expected 80–121, and …``."""
-    was = "had no value" if number(culprit.actual) == _NONE else f"was {number(culprit.actual)}"
+    was = "had no value" if number(culprit.actual, 3) == _NONE else f"was {number(culprit.actual, 3)}"
     return f"{was}, {_expected(culprit)}, and carries {percent(culprit.attribution)} of the score"
 
 
 def _expected(culprit: Culprit) -> str:
-    lower, upper = number(culprit.expected_lower), number(culprit.expected_upper)
+    lower, upper = number(culprit.expected_lower, 3), number(culprit.expected_upper, 3)
     if _NONE not in (lower, upper):
         joint = " to " if "-" in lower + upper else "–"  # a dash between negative numbers is unreadable
         return f"expected {lower}{joint}{upper}" if lower != upper else f"expected {lower}"
-    around = number(culprit.expected)
+    around = number(culprit.expected, 3)
     return "with no expectation to compare it with" if around == _NONE else f"expected about {around}"
 
 

@@ -19,7 +19,7 @@ class ScoringPlan:
 
     Windows advance by ``stride`` rows. With ``read == stride == 1`` a row's score depends on its own window only: the
     same whether rows arrive one by one or all at once. A ``blind`` plan starts from noise alone, with nothing of the
-    hidden value in it.
+    hidden value in it. Scores are averaged over ``smooth`` rows, centred; above 1 only where the future is known.
     """
 
     name: str
@@ -28,6 +28,7 @@ class ScoringPlan:
     read: int
     stride: int
     blind: bool = False
+    smooth: int = 1
 
 
 def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> ScoringPlan:
@@ -46,7 +47,7 @@ def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> Scorin
 def batch_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
     """For recorded data: complementary gratings at two widths, with context from both sides."""
     masks = gratings(window, metrics, window // 4) + gratings(window, metrics, max(window // 16, 1))
-    return ScoringPlan("batch", masks, sigma, read=window, stride=window // 2)
+    return ScoringPlan("batch", masks, sigma, read=window, stride=window // 2, smooth=5)
 
 
 def forecast_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:

@@ -67,12 +67,16 @@ def residuals(
 
 
 def contributions(squared: np.ndarray, normaliser: np.ndarray) -> np.ndarray:
-    """Squared residuals ``[T, K]`` in units of each metric's own error on held-out normal rows; NaN where missing."""
-    return np.asarray(squared / normaliser)
+    """Absolute residuals ``[T, K]`` in units of each metric's own mean on held-out normal rows; NaN where missing.
+
+    Of normal data the mean is 1. Not squared, because metrics have heavy tails: a benign burst of one would drown the
+    agreement of many (docs/model.md has the measurements).
+    """
+    return np.asarray(np.sqrt(squared) / normaliser)
 
 
-def row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """The uncalibrated score ``[T]``: the mean contribution over the ``active[K]`` metrics.
+def row_score(contribution: np.ndarray, active: np.ndarray, *, smooth: int = 1) -> np.ndarray:
+    """The uncalibrated score ``[T]``: the mean contribution of the ``active[K]`` metrics, and of ``smooth`` rows.
 
     A missing cell counts as 1, the contribution of normal data: missing data is no evidence, and a row of which
     little is known is not judged by that little alone. A row without any value has no score (NaN).
@@ -82,7 +86,14 @@ def row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
         return np.full(len(contribution), np.nan)
     missing = np.isnan(used)
     score = np.where(missing, 1.0, used).mean(1)
-    score[missing.all(1)] = np.nan
+    empty = missing.all(1)
+    if smooth > 1 and len(score):  # centred, over the rows that have a score
+        kernel = np.ones(smooth)
+        total = np.convolve(np.where(empty, 0.0, score), kernel)
+        count = np.convolve(~empty, kernel)
+        kept = slice(smooth // 2, smooth // 2 + len(score))
+        score = total[kept] / np.maximum(count[kept], 1)
+    score[empty] = np.nan
     return np.asarray(score)
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.errors import ModelError
+from tsdiff_monitor.errors import ModelError, OutputError
 from tsdiff_monitor.frame import Frame, Group, group_name
 from tsdiff_monitor.outputs import atomic_path
 
 if TYPE_CHECKING:
     from tsdiff_monitor.detector import DiffusionDetector
 
-__all__ = ["ModelStore", "fingerprint"]
+__all__ = ["ModelStore", "fingerprint", "folder_name"]
 
 _FINGERPRINT = "fingerprint"
 
@@ -43,19 +43,16 @@ class ModelStore:
 
     def path(self, monitor: str, group: Group) -> Path:
         """The folder of a group's model: readable, and distinct for any two groups."""
-        name = group_name(group)
-        readable = re.sub(r"[^\w.=-]+", "_", name)[:60]
-        return self._root / _safe(monitor) / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        readable = re.sub(r"[^\w.=-]+", "_", group_name(group))[:60]
+        return self._root / folder_name(monitor) / f"{readable}-{_short_hash(repr(group))}"
 
     def is_current(self, monitor: str, group: Group, mark: str) -> bool:
         """Whether the stored model was fit on exactly what ``mark`` stands for, and can be used."""
         try:
-            if (self.path(monitor, group) / _FINGERPRINT).read_text() != mark:
-                return False
-            self.get(monitor, group)
+            self.get(monitor, group)  # first: while another process replaces the model, there is no fingerprint
+            return (self.path(monitor, group) / _FINGERPRINT).read_bytes() == mark.encode()
         except (OSError, ModelError):
             return False
-        return True
 
     def get(self, monitor: str, group: Group) -> DiffusionDetector:
         """The group's model. Raises :class:`ModelError` when there is none, or it cannot be used."""
@@ -72,6 +69,10 @@ class ModelStore:
     def put(self, monitor: str, group: Group, detector: DiffusionDetector, mark: str) -> None:
         """Store a group's new model and use it from now on."""
         folder = self.path(monitor, group)
+        try:  # before the model: stopped in between, the new one must not pass for what the old one was fit on
+            (folder / _FINGERPRINT).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: the model cannot be stored here ({error.strerror or error})") from error
         detector.save(folder)
         with atomic_path(folder / _FINGERPRINT) as path:
             path.write_text(mark)
@@ -91,6 +92,13 @@ class ModelStore:
         return (self.path(monitor, group) / "card.json").exists()
 
 
-def _safe(monitor: str) -> str:
+def folder_name(monitor: str) -> str:
+    """The monitor's name, changed where it would not do as a single folder's."""
     readable = re.sub(r"[^\w.-]+", "_", monitor)[:60]
-    return readable if readable == monitor else f"{readable}-{hashlib.sha256(monitor.encode()).hexdigest()[:8]}"
+    if readable == monitor and monitor.strip("."):
+        return monitor
+    return f"{readable}-{_short_hash(monitor)}"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

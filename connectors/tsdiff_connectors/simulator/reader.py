@@ -74,9 +74,9 @@ class SimulatorReader:
     def incidents(self, request: plugins.ReadRequest) -> tuple[plugins.Incident, ...]:
         """The incidents that touch the request's span, once per group that one of them visibly reaches.
 
-        Starts are rounded down to the request's rows, both ends clipped to its span. In the group of an incident's own service the culprits are the
-        metrics at its source; in others, the metrics by which it is visible there. An incident that shows in none of
-        the selected series is left out. Raises as :meth:`read`.
+        Starts are rounded down to the request's rows, and both ends clipped to its span. In the group of an incident's
+        own service the culprits are the metrics at its source; in others, the metrics by which it is visible there. An
+        incident that shows in none of the selected series is left out. Raises as :meth:`read`.
         """
         step_ms = self._per_row(request) * self._step_ms
         groups = select(self._fleet, request.queries, request.groupby)

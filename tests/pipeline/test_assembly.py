@@ -1,0 +1,93 @@
+"""From a configuration to working parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tsdiff_monitor.assembly import assemble
+from tsdiff_monitor.config.loader import Config, load_config
+from tsdiff_monitor.config.silent import silenced
+from tsdiff_monitor.errors import ConfigError, StoreError, WriteError
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    monitor = {"reader": "fleet", "scheduler": "often", "step": "1m", "queries": {"all": "*"}}
+    document = {
+        "settings": {"storage_path": str(tmp_path / "data"), "max_catchup": "3h"},
+        "readers": {"fleet": {"type": "simulator"}},
+        "schedulers": {"often": {"infer_every": "5m"}},
+        "monitors": {"told": {**monitor, "notify": ["terminal"], "write": ["scores"]}, "quiet": monitor},
+        "writers": {"scores": {"type": "files", "path": str(tmp_path / "scores")}},
+        "notifiers": {"terminal": {"type": "console"}},
+    }
+    path = tmp_path / "monitor.yml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return load_config(path)
+
+
+def test_every_monitor_gets_its_pipeline(config: Config, tmp_path: Path) -> None:
+    """Pipelines carry the settings, and only the writers that their monitor names; all share store and models."""
+    with assemble(config) as parts:
+        told, quiet = parts.pipelines["told"], parts.pipelines["quiet"]
+        assert told.max_catchup == config.settings.max_catchup
+        assert (list(told.writers), list(quiet.writers)) == (["scores"], [])
+        assert told.store is quiet.store is parts.store
+        assert told.reader is quiet.reader
+    assert (tmp_path / "data" / "state.sqlite").exists()
+
+
+def test_one_process_holds_the_storage(config: Config, tmp_path: Path) -> None:
+    """A second one is refused with the folder and a remedy, and may come once the first has ended."""
+    with assemble(config), pytest.raises(StoreError, match="another tsdiff-monitor is using this storage; stop it"):
+        assemble(config)
+    with assemble(config):
+        pass
+
+
+def test_a_damaged_database_lets_go_of_the_storage(config: Config, tmp_path: Path) -> None:
+    """The error says what to do, and after it has been done the storage can be used."""
+    database = tmp_path / "data" / "state.sqlite"
+    database.parent.mkdir()
+    database.write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="damaged or not a database"):
+        assemble(config)
+    database.unlink()
+    with assemble(config):
+        pass
+
+
+def test_everything_is_closed_whatever_fails(config: Config) -> None:
+    """A writer that cannot flush is heard of, and the store is closed all the same."""
+
+    class Stubborn:
+        def write(self, batch: object) -> None: ...
+
+        def close(self) -> None:
+            raise WriteError("cannot flush", recoverable=False, reason="disk")
+
+    parts = assemble(config)
+    object.__setattr__(parts, "writers", {"scores": Stubborn()})
+    with pytest.raises(WriteError), parts:
+        pass
+    with pytest.raises(StoreError, match="closed"):
+        parts.store.counts()
+
+
+def test_silence_leaves_nobody_to_tell(config: Config) -> None:
+    """Looking back, a configuration has its monitors and readers, but no notifier and no writer."""
+    silent = silenced(config)
+    assert (dict(silent.notifiers), dict(silent.writers)) == ({}, {})
+    assert list(silent.monitors) == ["told", "quiet"]
+    assert all(not (monitor.notify or monitor.write) for monitor in silent.monitors.values())
+    assert config.monitors["told"].notify == ("terminal",)
+    assert list(silenced(config, only="quiet").monitors) == ["quiet"]
+
+
+def test_an_unknown_monitor_is_named_with_those_there_are(config: Config) -> None:
+    """The error says which monitors the file has."""
+    with pytest.raises(ConfigError, match=r"there is no monitor 'tolt' \(it has: told, quiet\)"):
+        silenced(config, only="tolt")
