@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,3 +119,19 @@ def write_config(tmp_path: Path) -> WriteConfig:
 def at() -> Callable[[int], str]:
     """The time of a row, as an option's text."""
     return lambda row: pd.Timestamp(START + STEP_SECONDS * row, unit="s", tz="UTC").isoformat()
+
+
+@contextmanager
+def _file_size_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def file_size_limit() -> Callable[[int], AbstractContextManager[None]]:
+    """No file may grow beyond a size in bytes: what a full disk does, without one."""
+    return _file_size_limit

@@ -164,15 +164,15 @@ def test_a_score_of_exactly_one_is_normal() -> None:
 
 def test_start_is_traced_back_through_the_rise() -> None:
     """The start is the first row of the contiguous rise above ``trace_back``, gaps in it tolerated."""
-    (opened,) = run([0.2, NAN, 0.6, NAN, 0.7, 1.2, 1.4])
+    (opened,) = run([0.2, NAN, 0.75, NAN, 0.8, 1.2, 1.4])
     assert (minute(opened.event.start), minute(opened.event.confirmed)) == (2, 6)
 
 
 def test_start_is_traced_back_a_bounded_number_of_rows() -> None:
     """A long simmering rise is cut off at ``trace_back_rows``, on a row that holds a score."""
-    (opened,) = run([0.7] * 40 + [2.0, 2.0], EventPolicy(trace_back_rows=3))
+    (opened,) = run([0.8] * 40 + [2.0, 2.0], EventPolicy(trace_back_rows=3))
     assert (minute(opened.event.start), minute(opened.event.confirmed)) == (38, 41)
-    (opened,) = run([0.7] * 38 + [NAN, 0.7, 2.0, 2.0], EventPolicy(trace_back_rows=3))
+    (opened,) = run([0.8] * 38 + [NAN, 0.8, 2.0, 2.0], EventPolicy(trace_back_rows=3))
     assert minute(opened.event.start) == 39
 
 

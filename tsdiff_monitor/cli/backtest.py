@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,7 +94,9 @@ def _backtest(
         if not found.groups:
             why = "see the errors above" if failed else "the source has no data in the span"
             raise DataError(f"nothing could be scored: {why}; mend the queries, or choose another --start and --end")
-        summary = write_report(found, folder)
+        # The file as it was written: references to secrets, never their values; left out where it holds one in clear.
+        text = None if config.inline_secrets else Path(config.file).read_text(encoding="utf-8")
+        summary = write_report(dataclasses.replace(found, config_text=text), folder)
     if len(config.monitors) > 1:
         emit(f"Monitor {name}")
     print_summary(summary)

@@ -16,6 +16,7 @@ from tsdiff_monitor.cli.common import (
     Errors,
     Storage,
     collecting,
+    count,
     emit,
     note,
     parse_time,
@@ -89,7 +90,7 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
     for warning in dict.fromkeys(warnings):
         note(f"warning: monitor {pipeline.name}: {warning}")
     rows, groups = sum(tick.rows for tick in ticks), sum(tick.groups for tick in ticks)
-    note(f"monitor {pipeline.name}: {rows:,} rows of {groups:,} groups scored")
+    note(f"monitor {pipeline.name}: {count(rows, 'row')} of {count(groups, 'group')} scored")
     if not groups and not errors:
         note(f"monitor {pipeline.name}: the source has no new rows before {at.isoformat()} (see --now)")
     return list({(where, str(error)): (where, error) for where, error in errors}.values())

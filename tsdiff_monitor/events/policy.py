@@ -21,7 +21,7 @@ class EventPolicy(StrictModel):
     """Consecutive rows with a score below `resolve_below` needed before an event is resolved."""
     resolve_below: float = Field(default=0.8, gt=0, le=1)
     """The score an open event must fall below, less than 1 so that an event on the edge does not flap."""
-    trace_back: float = Field(default=0.5, gt=0, le=1)
+    trace_back: float = Field(default=0.7, gt=0, le=1)
     """An event's start is traced back to the first row of the rise whose score exceeds this."""
     trace_back_rows: int = Field(default=15, ge=0)
     """How many rows before the confirmation the start may be traced back at most."""
