@@ -7,19 +7,13 @@ fitted models are kept, so a second run of the same spends no time on fitting.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.errors import DataError, OutputError, TsdiffError
+from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.frame import Frame, Group, group_name
 from tsdiff_monitor.pipeline import Pipeline
@@ -27,7 +21,7 @@ from tsdiff_monitor.plugins import History, Incident
 from tsdiff_monitor.report.replay import Evidence, GroupReplay, Replay
 from tsdiff_monitor.scores import ScoreBatch, Scores
 
-__all__ = ["Spans", "exclusive", "replay"]
+__all__ = ["Spans", "replay"]
 
 _EVIDENCE_EVENTS = 50
 """Events with charts, the highest peaks first; the rest are in the report's table."""
@@ -108,6 +102,7 @@ def replay(
     Only groups whose model was fit on the span's own history are scored. ``clock`` bounds the time of a fit.
     """
     collector = _Collector()
+    incidents = _incidents(pipeline, spans)  # before the long work: what is wrong with the labels must show at once
     pipeline = dataclasses.replace(pipeline, writers={**pipeline.writers, "report": collector})
     fitted = pipeline.fit(
         spans.fit_end,
@@ -117,7 +112,7 @@ def replay(
         clock=clock,
     )
     errors, scored = list(fitted.errors), {*fitted.fitted, *fitted.current}
-    without_history: dict[Group, None] = {}
+    warnings, without_history = fitted.warnings, dict[Group, None]()
     total = (spans.end - spans.start) / pd.Timedelta(hours=1)
     now = spans.start
     while now < spans.end:
@@ -129,6 +124,7 @@ def replay(
             groups=scored,
         )
         errors.extend(result.errors)
+        warnings += result.warnings
         without_history |= dict.fromkeys(result.without_model)
         after_tick()
         progress("scoring (hours)", (now - spans.start) / pd.Timedelta(hours=1), total)
@@ -138,7 +134,7 @@ def replay(
         for group in without_history
         if group_name(group) not in reported
     )
-    groups = _groups(pipeline, spans, collector, progress)
+    groups = _groups(pipeline, collector, incidents, progress)
     found = Replay(
         title=title,
         monitor=pipeline.name,
@@ -147,17 +143,23 @@ def replay(
         end=spans.end,
         step=pipeline.step,
         groups=groups,
-        notes=(*notes, *dict.fromkeys(fitted.warnings)),
+        notes=(*notes, *dict.fromkeys(warnings)),
     )
     return found, list({(where, str(error)): (where, error) for where, error in errors}.values())
 
 
-def _groups(
-    pipeline: Pipeline, spans: Spans, collector: _Collector, progress: Callable[[str, float, float], None]
-) -> tuple[GroupReplay, ...]:
-    incidents: tuple[Incident, ...] | None = None
+def _incidents(pipeline: Pipeline, spans: Spans) -> tuple[Incident, ...] | None:
     if isinstance(pipeline.reader, History):
-        incidents = pipeline.reader.incidents(pipeline.request(spans.start, spans.end))
+        return pipeline.reader.incidents(pipeline.request(spans.start, spans.end))
+    return None
+
+
+def _groups(
+    pipeline: Pipeline,
+    collector: _Collector,
+    incidents: tuple[Incident, ...] | None,
+    progress: Callable[[str, float, float], None],
+) -> tuple[GroupReplay, ...]:
     events = pipeline.store.events(monitor=pipeline.name)
     shown = sorted(events, key=lambda event: (-event.peak, event.id))[:_EVIDENCE_EVENTS]
     done = 0
@@ -201,56 +203,3 @@ def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) ->
     part = Scores(scores.times[first:last], scores.series, scores.score[first:last], scores.attribution[first:last])
     shown = frame.rows(first, last).select([series.name for series in expected.series])
     return Evidence(shown, part, expected)
-
-
-@contextmanager
-def exclusive(directory: Path) -> Iterator[Path]:
-    """An empty work folder in ``directory``, removed at the end; what a killed run left there is cleared away.
-
-    Folders made for it that are still empty at the end are removed too. Raises :class:`OutputError` when the directory
-    cannot be written, or another process is writing to it.
-    """
-    work, lock = directory / ".work", directory / ".lock"
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
-    try:
-        with _locked(directory, lock):
-            try:
-                _make_room(directory, work)
-                yield work
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-                lock.unlink(missing_ok=True)
-    finally:
-        for folder in missing:
-            with suppress(OSError):  # it holds the report, or was never made
-                folder.rmdir()
-
-
-def _locked(directory: Path, lock: Path) -> IO[str]:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        held = lock.open("w")
-    except OSError as error:
-        raise _unwritable(directory, error) from error
-    with suppress(BlockingIOError):
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(held.fileno()).st_nlink:  # else its holder has just ended, and removed it
-            return held
-    held.close()
-    raise OutputError(f"{directory}: another run is writing its report here; wait for it, or choose another folder")
-
-
-def _make_room(directory: Path, work: Path) -> None:
-    """Clear away what a killed run left."""
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        for part in directory.glob(".*.????????.part.*"):  # a file that was being written
-            part.unlink()
-        work.mkdir()
-    except OSError as error:
-        raise _unwritable(directory, error) from error
-
-
-def _unwritable(directory: Path, error: OSError) -> OutputError:
-    reason = error.strerror or str(error)
-    return OutputError(f"{directory}: the report cannot be written here ({reason}); choose another folder")

@@ -86,14 +86,19 @@ def test_warnings_of_the_source_are_shown(cli: Any, write_config: Any, document:
 
 
 def test_a_full_disk_is_told(
-    cli: Any, config: Path, at: Row, tmp_path: Path, file_size_limit: Callable[[int], Any]
+    cli: Any,
+    write_config: Any,
+    document: dict[str, Any],
+    at: Row,
+    tmp_path: Path,
+    file_size_limit: Callable[[int], Any],
 ) -> None:
     """The folder is named, the exit code is 1, and no half model is left."""
-    cli("once", "--config.file", config, "--now", "2020-01-01")  # makes the database
-    with file_size_limit(30_000):
-        outcome = cli("fit", "--config.file", config, "--now", at(300))
+    document["models"]["default"]["width"] = 96  # so that a model takes more room than the database
+    with file_size_limit(120_000):
+        outcome = cli("fit", "--config.file", write_config(document), "--now", at(300))
+    models = tmp_path / "data" / "models"
     assert outcome.code == 1
-    assert f"{tmp_path / 'data' / 'models' / 'hosts'}" in outcome.err
-    assert "cannot be stored here (File too large)" in outcome.err
-    assert not list((tmp_path / "data" / "models").rglob("*.json"))
-    assert not list((tmp_path / "data" / "models").rglob("weights*"))
+    assert f"error: monitor hosts, file=web-1: {models / 'hosts'}" in outcome.err
+    assert "the model cannot be stored here (File too large)" in outcome.err
+    assert not [path for path in models.rglob("*") if path.is_file()]

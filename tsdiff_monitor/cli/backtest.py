@@ -51,28 +51,35 @@ def command(
 
     first, last = parse_time(start, "--start"), parse_time(end, "--end")
     config = silenced(load_config(config_file), only=monitor)
+    # The file as it was written: references to secrets, never their values; left out where it holds one in clear.
+    text = None if config.inline_secrets else config_file.read_text(encoding="utf-8")
     errors: Errors = []
     for name in config.monitors:
         folder = report if len(config.monitors) == 1 else report / folder_name(name)
         with collecting(errors, f"monitor {name}"):
-            _backtest(config, name, folder, (first, last), errors)
+            _backtest(config, text, name, folder, (first, last), errors)
     report_errors(errors)
 
 
 def _backtest(
     config: Config,
+    text: str | None,
     name: str,
     folder: Path,
     span: tuple[pd.Timestamp | None, pd.Timestamp | None],
     errors: Errors,
 ) -> None:
-    """One monitor; adds what failed to ``errors``, and raises when there is nothing to report."""
+    """One monitor; adds what failed to ``errors``, and raises when there is nothing to report.
+
+    ``text`` is the configuration as the report shows it.
+    """
     import pandas as pd
 
     from tsdiff_monitor.assembly import assemble
-    from tsdiff_monitor.backtest import Spans, exclusive, replay
+    from tsdiff_monitor.backtest import Spans, replay
     from tsdiff_monitor.cli.summary_text import print_summary
     from tsdiff_monitor.errors import DataError
+    from tsdiff_monitor.exclusive import exclusive
     from tsdiff_monitor.report.write import write_report
 
     began = time.monotonic()
@@ -94,8 +101,6 @@ def _backtest(
         if not found.groups:
             why = "see the errors above" if failed else "the source has no data in the span"
             raise DataError(f"nothing could be scored: {why}; mend the queries, or choose another --start and --end")
-        # The file as it was written: references to secrets, never their values; left out where it holds one in clear.
-        text = None if config.inline_secrets else Path(config.file).read_text(encoding="utf-8")
         summary = write_report(dataclasses.replace(found, config_text=text), folder)
     if len(config.monitors) > 1:
         emit(f"Monitor {name}")

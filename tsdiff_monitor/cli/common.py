@@ -57,7 +57,9 @@ def emit(line: str, stream: TextIO | None = None) -> None:
         print(line, file=out, flush=True)
     except OSError as error:
         # What is still in the buffer would fail once more when the interpreter ends, with a complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
         raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
 
 

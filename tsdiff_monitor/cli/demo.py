@@ -31,9 +31,10 @@ def command(
     import pandas as pd
 
     from tsdiff_monitor.assembly import assemble
-    from tsdiff_monitor.backtest import Spans, exclusive, replay
+    from tsdiff_monitor.backtest import Spans, replay
     from tsdiff_monitor.cli.summary_text import print_summary
     from tsdiff_monitor.config.loader import load_config
+    from tsdiff_monitor.exclusive import exclusive
     from tsdiff_monitor.report.write import write_report
 
     with as_file(files("tsdiff_monitor") / "data" / "demo.yaml") as path:
