@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.vus import metric_window, vus_pr
 from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
+from tsdiff_monitor.detector import DiffusionDetector, Mode
 from tsdiff_monitor.frame import Frame, Series
 from tsdiff_monitor.outputs import atomic_path
 
@@ -54,19 +54,19 @@ def pca(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, flo
 
 def diffusion(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, float, float]:
     """The product's detector, as ``tsdiff-monitor score`` runs it."""
-    began = time.perf_counter()
-    detector = DiffusionDetector.fit(_frame(train), DiffusionModelConfig(seed=seed))
-    fitted = time.perf_counter()
-    score = detector.score(_frame(test), mode="batch").score
-    return score, fitted - began, time.perf_counter() - fitted
+    return _detector(train, test, seed, "batch")
 
 
 def diffusion_stream(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, float, float]:
     """The product's detector as the daemon runs it: each row from the rows before it."""
+    return _detector(train, test, seed, "stream")
+
+
+def _detector(train: np.ndarray, test: np.ndarray, seed: int, mode: Mode) -> tuple[np.ndarray, float, float]:
     began = time.perf_counter()
     detector = DiffusionDetector.fit(_frame(train), DiffusionModelConfig(seed=seed))
     fitted = time.perf_counter()
-    score = detector.score(_frame(test), mode="stream").score
+    score = detector.score(_frame(test), mode=mode).score
     return score, fitted - began, time.perf_counter() - fitted
 
 

@@ -110,7 +110,6 @@ class Factory:
             "end": max((group.frame.end for group in groups), default=START + STEP),
             "step": STEP,
             "groups": groups,
-            "seconds": {"fit": 41.2, "score": 3.75},
         }
         return Replay(**{**values, **changes})
 

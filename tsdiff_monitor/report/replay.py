@@ -51,8 +51,8 @@ class GroupReplay:
 class Replay:
     """One monitor's history, sent through the production path: rows ``start <= t < end`` of every group.
 
-    ``seconds`` holds what the parts of the run took (``fit``, ``score``). ``config_text`` is shown to every reader
-    of the report, so secrets must have been redacted. ``notes`` are sentences that the reader has to know.
+    ``config_text`` is shown to every reader of the report, so secrets must have been redacted. ``notes`` are sentences
+    that the reader has to know.
     """
 
     title: str
@@ -62,7 +62,6 @@ class Replay:
     end: pd.Timestamp
     step: pd.Timedelta
     groups: tuple[GroupReplay, ...]
-    seconds: Mapping[str, float] = field(default_factory=dict)
     config_text: str | None = None
     notes: tuple[str, ...] = ()
 
