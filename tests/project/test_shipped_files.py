@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tsdiff_monitor.config.lint import lint
 from tsdiff_monitor.config.loader import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +52,12 @@ def test_no_package_collides_in_site_packages() -> None:
     """`connectors` and `alerts` are folders, not packages: their names belong to nobody."""
     for folder in ("connectors", "alerts"):
         assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_first_configuration_of_the_readme_is_good(tmp_path: Path) -> None:
+    """What a newcomer copies works as it stands, without a warning."""
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    path = tmp_path / "monitor.yml"
+    path.write_text(block.group(1))
+    assert lint(load_config(path, environ={})) == []

@@ -125,7 +125,7 @@ def save_model(directory: Path, card: ModelCard, state: Mapping[str, Tensor]) ->
         directory.mkdir(parents=True, exist_ok=True)
         _replace(directory / weights, data)
         _replace(directory / _CARD, named.model_dump_json(indent=1).encode())
-        for stale in directory.glob("weights-*"):
+        for stale in (*directory.glob("weights-*"), *directory.glob(".*.tmp")):  # the latter a killed run left
             if stale.name != weights:
                 stale.unlink(missing_ok=True)
     except OSError as error:
