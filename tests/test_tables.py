@@ -231,8 +231,16 @@ def test_an_integer_pandas_index_is_left_out(tmp_path: Path) -> None:
 def test_step_is_the_most_common_difference() -> None:
     """Gaps do not change the step; a single row has none."""
     assert table([0, 60, 120, 600, 660], [1, 2, 3, 4, 5]).step == pd.Timedelta("60s")
+    assert not table([0, 60, 120, 600, 660], [1, 2, 3, 4, 5]).irregular
     with pytest.raises(DataError, match="a single row has no step"):
         _ = table([0], [1]).step
+
+
+def test_step_of_irregular_times_is_the_middle_one() -> None:
+    """Where no two differences are alike, the most common one would be a coincidence."""
+    drifting = table([60 * i + 0.001 * i * i for i in range(200)], [0.0] * 200)
+    assert drifting.irregular
+    assert drifting.step.total_seconds() == pytest.approx(60.199, abs=0.002)
 
 
 def test_frame_and_the_rows_it_came_from() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -22,7 +22,6 @@ from tsdiff_monitor.errors import ConfigError, ConfigProblem
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.frame import Frame, Group
 from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.settings_model import StrictModel
 
 if TYPE_CHECKING:
     import httpx
@@ -34,7 +33,6 @@ __all__ = [
     "Incident",
     "Kind",
     "Notifier",
-    "Plugin",
     "Query",
     "ReadRequest",
     "Reader",
@@ -108,12 +106,6 @@ class Extent:
     fit_end: pd.Timestamp
     start: pd.Timestamp
     end: pd.Timestamp
-
-
-class Plugin(Protocol):
-    """What every plug-in class offers, whatever its kind."""
-
-    Config: ClassVar[type[StrictModel]]
 
 
 @runtime_checkable

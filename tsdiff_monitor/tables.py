@@ -26,6 +26,8 @@ Layout = Literal["wide", "long"]
 
 _SPLIT = {0: "fit", 1: "score"}
 _LABEL = {1: "anomalous", 0: "normal", -1: "unknown"}
+_ALIKE = 0.1
+"""Share of the differences between times that the most common one must have, to be more than a coincidence."""
 _MAX_ROWS, _MAX_BYTES = 20_000_000, 4_000_000_000
 
 
@@ -53,11 +55,25 @@ class Table:
 
     @property
     def step(self) -> pd.Timedelta:
-        """The most common difference between consecutive times. Raises :class:`DataError` below two rows."""
+        """The most common difference between consecutive times, or the middle one where hardly any two are alike.
+
+        Raises :class:`DataError` below two rows.
+        """
         if len(self) < 2:
             raise DataError(f"{self.path}: a single row has no step; give at least two rows with different times")
+        common, share = self._common_difference()
+        return pd.Timedelta(int(np.median(np.diff(self.times_ns))) if share < _ALIKE else common, unit="ns")
+
+    @property
+    def irregular(self) -> bool:
+        """Whether hardly any two differences between consecutive times are alike."""
+        return len(self) > 1 and self._common_difference()[1] < _ALIKE
+
+    def _common_difference(self) -> tuple[int, float]:
+        """The most common difference between consecutive times (nanoseconds), and its share of all."""
         steps, counts = np.unique(np.diff(self.times_ns), return_counts=True)
-        return pd.Timedelta(int(steps[np.argmax(counts)]), unit="ns")
+        most = int(np.argmax(counts))
+        return int(steps[most]), float(counts[most] / counts.sum())
 
 
 def read_table(path: Path, layout: Layout | None = None) -> Table:

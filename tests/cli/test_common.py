@@ -45,9 +45,10 @@ def test_what_stops_one_stops_no_other(capsys: pytest.CaptureFixture[str]) -> No
     assert "hunter2" not in second
 
 
-def test_no_errors_no_exit() -> None:
-    """Nothing went wrong: the command ends as it would."""
+def test_no_errors_no_exit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing went wrong: nothing is said, and the command ends as it would."""
     report_errors([])
+    assert capsys.readouterr() == ("", "")
 
 
 def test_progress_is_plain_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,5 +100,5 @@ def test_a_full_disk_is_told(
     models = tmp_path / "data" / "models"
     assert outcome.code == 1
     assert f"error: monitor hosts, file=web-1: {models / 'hosts'}" in outcome.err
-    assert "the model cannot be stored here (File too large)" in outcome.err
+    assert "cannot be written: File too large" in outcome.err
     assert not [path for path in models.rglob("*") if path.is_file()]

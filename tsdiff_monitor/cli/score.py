@@ -11,7 +11,6 @@ from tsdiff_monitor.cli.common import Advance, count, note, progress
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from tsdiff_monitor.config.models import DiffusionModelConfig
     from tsdiff_monitor.detector import DiffusionDetector
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from tsdiff_monitor.tables import Table
 
 __all__ = ["command"]
-
-_SAME_STEP = 0.1
-"""Share of the steps between times that the most common one must have, to be more than a coincidence."""
 
 
 def command(
@@ -57,7 +53,9 @@ def command(
     table = _read(input_file)
     history = table if train is None else _read(train)
     _check_metrics(table, history)
-    step = _step(history)
+    step = history.step
+    if history.irregular:
+        note(f"warning: {history.path}: the times are irregular; they are put on a grid of {step.total_seconds():g} s")
     fit_frame, _ = to_frame(history, step, None if train else _history_rows(table))
     frame, at = to_frame(table, step)
     if train and len(table) > 1 and table.step != step:
@@ -118,19 +116,6 @@ def _history_rows(table: Table) -> np.ndarray | None:
         return rows
     note(f"{table.path}: no rows with split 0 and no --train: fitting on the whole input")
     return None
-
-
-def _step(table: Table) -> pd.Timedelta:
-    """The most common step, or where hardly any two steps are alike, the middle one."""
-    import numpy as np
-    import pandas as pd
-
-    step, steps = table.step, np.diff(table.times_ns)
-    if (steps == step.value).mean() >= _SAME_STEP:
-        return step
-    middle = pd.Timedelta(int(np.median(steps)), unit="ns")
-    note(f"warning: {table.path}: the times are irregular; they are put on a grid of {middle.total_seconds():g} s")
-    return middle
 
 
 def _fit(table: Table, frame: Frame, config: DiffusionModelConfig, advance: Advance) -> DiffusionDetector:

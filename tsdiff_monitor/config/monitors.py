@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from tsdiff_monitor.config.fields import Names, PositiveDuration
 from tsdiff_monitor.events.policy import EventPolicy
+from tsdiff_monitor.scoring.rules import Direction
 from tsdiff_monitor.settings_model import StrictModel
 
-__all__ = ["Direction", "MonitorConfig", "QueryConfig"]
-
-Direction = Literal["both", "above_expected", "below_expected"]
+__all__ = ["MonitorConfig", "QueryConfig"]
 
 
 def _allow_shorthand(schema: dict[str, Any]) -> None:

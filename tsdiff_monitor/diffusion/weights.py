@@ -7,8 +7,8 @@ either the old model or the new one.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,8 +17,9 @@ from pydantic import ValidationError, model_validator
 
 import tsdiff_monitor
 from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError, OutputError
+from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings_model import StrictModel
@@ -114,22 +115,24 @@ class ModelCard(StrictModel):
 
 
 def save_model(directory: Path, card: ModelCard, state: Mapping[str, Tensor]) -> None:
-    """Write weights, then the card that names them, then remove weights no card names any more."""
+    """Write weights, then the card that names them, then remove weights no card names any more.
+
+    Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written.
+    """
     from safetensors.torch import save
 
     data = save({name: tensor.contiguous() for name, tensor in state.items()})
     digest = hashlib.sha256(data).hexdigest()
     weights = f"weights-{digest[:16]}.safetensors"
     named = card.model_copy(update={"weights": weights, "weights_sha256": digest})
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _replace(directory / weights, data)
-        _replace(directory / _CARD, named.model_dump_json(indent=1).encode())
-        for stale in (*directory.glob("weights-*"), *directory.glob(".*.tmp")):  # the latter a killed run left
+    with atomic_path(directory / weights) as part:
+        part.write_bytes(data)
+    with atomic_path(directory / _CARD) as part:
+        part.write_text(named.model_dump_json(indent=1), encoding="utf-8")
+    with suppress(OSError):  # the model is stored; what is left over costs space only, and the next save tries again
+        for stale in (*directory.glob("weights-*"), *directory.glob(".*.part*")):  # the latter a killed run left
             if stale.name != weights:
                 stale.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{directory}: the model cannot be stored here ({error.strerror or error})") from None
 
 
 def load_model(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
@@ -171,16 +174,3 @@ def load_card(directory: Path) -> ModelCard:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
         raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
