@@ -1,0 +1,174 @@
+"""The reference model on disk: its card, and the weights the card names. The same rules as for the product's model:
+safetensors and JSON, never pickled, the card replaced last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from pydantic import ValidationError, model_validator
+
+import tsdiff_monitor
+from tsdiff_monitor.diffusion.weights import CARD_VERSION, MetricCard
+from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
+from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.outputs import atomic_path
+from tsdiff_monitor.reference.config import CsdiReferenceConfig
+from tsdiff_monitor.scoring.calibration import Calibration
+from tsdiff_monitor.scoring.scaling import Scaler
+from tsdiff_monitor.settings_model import StrictModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["NormalErrors", "ReferenceCard", "load_reference", "save_reference"]
+
+_CARD = "card.json"
+_MODES = {"stream", "batch"}
+
+
+class NormalErrors(StrictModel):
+    """Errors of normal rows: ``ratios[V]`` of the voting steps; ``metrics[K]``, squared, on the last step's scale.
+
+    ``vote_threshold`` is a row's error above which the last step votes; ``calibration`` is the law of block maxima.
+    """
+
+    ratios: tuple[float, ...]
+    metrics: tuple[float, ...]
+    vote_threshold: float
+    calibration: Calibration
+
+
+class ReferenceCard(StrictModel):
+    """Everything about a fitted reference model but its weights."""
+
+    schema_version: int
+    code_version: str
+    kind: Literal["csdi_reference"]
+    config: CsdiReferenceConfig
+    metrics: tuple[MetricCard, ...]
+    modes: Mapping[str, NormalErrors]
+    fit_start: str
+    fit_end: str
+    fit_rows: int
+    step_seconds: float
+    steps: int
+    weights: str = ""
+    weights_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if set(self.modes) != _MODES:
+            raise ValueError(f"modes must be {', '.join(sorted(_MODES))}")
+        if any(len(mode.metrics) != len(self.metrics) for mode in self.modes.values()):
+            raise ValueError("a mode must have one normal error per metric")
+        return self
+
+    @classmethod
+    def describe(
+        cls,
+        frame: Frame,
+        scaler: Scaler,
+        config: CsdiReferenceConfig,
+        *,
+        modes: Mapping[str, NormalErrors],
+        steps: int,
+    ) -> Self:
+        """The card of a model just fit on ``frame``."""
+        return cls(
+            schema_version=CARD_VERSION,
+            code_version=tsdiff_monitor.__version__,
+            kind=config.type,
+            config=config,
+            metrics=tuple(
+                MetricCard(
+                    name=name,
+                    location=float(scaler.location[k]),
+                    scale=float(scaler.scale[k]),
+                    constant=bool(scaler.constant[k]),
+                    empty=bool(scaler.empty[k]),
+                )
+                for k, name in enumerate(frame.names)
+            ),
+            modes=modes,
+            fit_start=frame.start.isoformat(),
+            fit_end=frame.end.isoformat(),
+            fit_rows=len(frame),
+            step_seconds=frame.step.total_seconds(),
+            steps=steps,
+        )
+
+    def scaler(self) -> Scaler:
+        """The scaler of the fit."""
+        return Scaler(
+            np.array([m.location for m in self.metrics]),
+            np.array([m.scale for m in self.metrics]),
+            np.array([m.constant for m in self.metrics], dtype=bool),
+            np.array([m.empty for m in self.metrics], dtype=bool),
+        )
+
+
+def save_reference(directory: Path, card: ReferenceCard, state: Mapping[str, Tensor]) -> None:
+    """Write weights, then the card that names them, then remove weights no card names any more.
+
+    Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written.
+    """
+    from safetensors.torch import save
+
+    data = save({name: tensor.contiguous() for name, tensor in state.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    weights = f"weights-{digest[:16]}.safetensors"
+    named = card.model_copy(update={"weights": weights, "weights_sha256": digest})
+    with atomic_path(directory / weights) as part:
+        part.write_bytes(data)
+    with atomic_path(directory / _CARD) as part:
+        part.write_text(named.model_dump_json(indent=1), encoding="utf-8")
+    with suppress(OSError):  # the model is stored; what is left over costs space only
+        for stale in (*directory.glob("weights-*"), *directory.glob(".*.part*")):
+            if stale.name != weights:
+                stale.unlink(missing_ok=True)
+
+
+def load_reference(directory: Path) -> tuple[ReferenceCard, dict[str, Tensor]]:
+    """The card and the weights. Raises :class:`ModelError` when there is none, or it cannot be used."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    card = _load_card(directory)
+    path = directory / card.weights
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedModelError(f"{path}: cannot be read ({error.strerror}); fit again") from None
+    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
+        raise DamagedModelError(f"{path}: damaged, its checksum is not the card's; fit again")
+    try:
+        return card, load(data)
+    except SafetensorError as error:
+        raise DamagedModelError(f"{path}: damaged ({error}); fit again") from None
+
+
+def _load_card(directory: Path) -> ReferenceCard:
+    path = directory / _CARD
+    try:
+        raw: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"{directory}: there is no model here; fit one first") from None
+    except (OSError, ValueError) as error:
+        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != CARD_VERSION:
+        raise CardVersionError(
+            f"{path}: card schema version {version!r}, but this version reads {CARD_VERSION}; fit again"
+        )
+    try:
+        return ReferenceCard.model_validate(raw)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
+        raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None
