@@ -70,13 +70,17 @@ class Incident:
     calm_since: int | None = None
 
     def add(self, row: Row) -> None:
-        """Take a rising row into the peak and, weighted by its score, into the attribution."""
+        """Take a rising row into the peak and, weighted by the square of its score, into the attribution.
+
+        Evidence is squared residuals: a row weighs in its event as much as it has evidence.
+        """
         assert row.score is not None and self.peak.score is not None
         if row.score > self.peak.score:
             self.peak = row
-        self.weight += row.score  # a row's attributions sum to 1, those that were not kept included
+        weight = row.score**2
+        self.weight += weight  # a row's attributions sum to 1, those that were not kept included
         for name, share in row.shares.items():
-            self.weights[name] = self.weights.get(name, 0.0) + row.score * share
+            self.weights[name] = self.weights.get(name, 0.0) + weight * share
         if len(self.weights) > 2 * KEPT_WEIGHTS:
             self.weights = {name: self.weights[name] for name in largest(self.weights, KEPT_WEIGHTS)}
 
