@@ -13,40 +13,41 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
+from torch import nn
 
 from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.detectors import Mode
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingPlan, train
+from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 from tsdiff_monitor.diffusion.weights import ModelCard, PlanCard, load_model, save_model
 from tsdiff_monitor.errors import DamagedModelError, DataError, SchemaMismatchError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.scores import Expected, Scores
-from tsdiff_monitor.scoring.attribution import attribute
+from tsdiff_monitor.scoring.attribution import NormalResiduals, attribute
 from tsdiff_monitor.scoring.bands import sample_band
-from tsdiff_monitor.scoring.calibration import Calibration
+from tsdiff_monitor.scoring.codebook import Codebook
+from tsdiff_monitor.scoring.evidence import Evidence, fit_evidence
 from tsdiff_monitor.scoring.holdout import split_history
 from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
-from tsdiff_monitor.scoring.reconstruction import contributions, residuals, row_score
+from tsdiff_monitor.scoring.reconstruction import residuals
 from tsdiff_monitor.scoring.rules import Rule, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
 
 __all__ = ["DiffusionDetector", "Mode"]
 
-Mode = Literal["stream", "batch"]
-"""``stream``: each row from the rows before it, as live data comes; ``batch``: with context from both sides."""
-
 _SIGMA = 2.0
 """Noise level of scoring, in standard deviations of a metric (docs/model.md has the measurements)."""
 _SIGMA_MAX = 20.0
 """So much noise that the network expects nothing of it: pure imputation."""
-_NORMALISER_FLOOR = 0.1
-"""Least expected residual of a metric: one the network reproduces exactly must not dominate by a rounding."""
+_WORDS = "codebook.words"
+"""What the codebook is called among the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,22 @@ class DiffusionDetector:
     card: ModelCard
     scaler: Scaler
     imputer: Imputer
+    codebook: Codebook
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics of the fit, in its order."""
+        return tuple(metric.name for metric in self.card.metrics)
+
+    @property
+    def window(self) -> int:
+        """Rows that a row's score rests on, its own included."""
+        return self.config.window + self._evidence("stream").reach
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds between rows."""
+        return self.card.step_seconds
 
     @classmethod
     def fit(
@@ -87,7 +104,7 @@ class DiffusionDetector:
         split = split_history(scaled, config.window)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            imputer = _imputer(len(names), config.window, config.width, config.layers)
+            imputer = _imputer(config, len(names))
         steps = train(
             imputer,
             torch.from_numpy(scaled),
@@ -98,23 +115,17 @@ class DiffusionDetector:
             progress=progress,
             clock=clock,
         )
+        unscaled, active = scaler.constant | scaler.empty, ~scaler.empty
+        codebook = Codebook.fit(scaled, split.held_out, seed=config.seed)
         plans = {}
         for plan in _plans(config, len(names)):
-            squared = [
-                residuals(
-                    imputer, scaled[max(a - config.window, 0) : b], plan,
-                    window=config.window, first=min(a, config.window), seed=config.seed,
-                )[0]
-                for a, b in split.held_out
-            ]  # fmt: skip
-            normaliser = _normaliser(np.concatenate(squared), scaler)
-            stretches = [
-                row_score(contributions(part, normaliser), ~scaler.empty, smooth=plan.smooth) for part in squared
-            ]
-            calibration = Calibration.fit(stretches, confirm_rows=confirm_rows)
-            plans[plan.name] = PlanCard(normaliser=tuple(normaliser.tolist()), calibration=calibration)
-        card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps)
-        return cls(config, card, scaler, imputer)
+            fitted, calibration = fit_evidence(
+                imputer, plan, codebook, scaled, split.held_out, unscaled=unscaled, active=active,
+                score=config.score, window=config.window, seed=config.seed, confirm_rows=confirm_rows,
+            )  # fmt: skip
+            plans[plan.name] = PlanCard(normaliser=fitted.normal.mean, calibration=calibration)
+        card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps, typical=codebook.typical)
+        return cls(config, card, scaler, imputer, codebook)
 
     def score(
         self,
@@ -132,20 +143,22 @@ class DiffusionDetector:
         """
         given, frame = frame, self._aligned(frame)
         scaled = self.scaler.transform(frame.values)
-        plan = next(p for p in _plans(self.config, len(frame.series)) if p.name == mode)
-        window, seed = self.config.window, self.config.seed
-        begin = max(min(first, len(frame)) - plan.smooth // 2, 0)  # smoothing looks back a few rows
-        squared, _ = residuals(self.imputer, scaled, plan, window=window, first=begin, seed=seed)
-        fitted = self.card.plans[mode]
-        contribution = blamed = contributions(squared, np.array(fitted.normaliser))
+        evidence = self._evidence(mode)
+        first = min(first, len(frame))
+        begin = max(first - evidence.reach, 0)
+        contribution = blamed = evidence.contributions(scaled, first=begin)
+        distance = evidence.distances(scaled, first=begin)
         applied = [(rules or {}).get(name, Rule()) for name in frame.names]
         if not all(rule.trivial for rule in applied):
             expected = self._forecast(scaled, begin)
-            ignored = disregarded(applied, frame.values[begin:], expected)
+            ignored = disregarded(applied, frame.values[begin:], self.scaler.inverse(expected))
             contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
             blamed = np.where(ignored, 0.0, blamed)
-        raw = row_score(contribution, ~self.scaler.empty, smooth=plan.smooth)[first - begin :]
-        threshold = fitted.calibration.threshold(alarms_per_week, frame.step.total_seconds())
+            as_expected = scaled.copy()
+            as_expected[begin:] = np.where(ignored, expected, scaled[begin:])
+            distance = np.minimum(distance, evidence.distances(as_expected, first=begin))
+        raw = evidence.raw(contribution, distance)[first - begin :]
+        threshold = self.card.plans[mode].calibration.threshold(alarms_per_week, frame.step.total_seconds())
         column = {name: k for k, name in enumerate(frame.names)}
         attribution = attribute(blamed[first - begin :])[:, [column[name] for name in given.names]]
         return Scores(given.times[first:], given.series, raw / threshold, attribution)
@@ -170,6 +183,7 @@ class DiffusionDetector:
             self.imputer, scaled, hidden,
             window=self.config.window, rows=(first, last), read=min(read, self.config.window),
             samples=self.config.samples, band=self.config.band, seed=self.config.seed,
+            sampler=self.config.sampler, sampler_steps=self.config.sampler_steps,
         )  # fmt: skip
         column = {name: k for k, name in enumerate(frame.names)}
         middle, lower, upper = (self.scaler.inverse(q)[:, [column[name] for name in names]] for q in quantiles)
@@ -177,19 +191,21 @@ class DiffusionDetector:
 
     def save(self, directory: Path) -> None:
         """Write weights and card; a crash in between leaves the previous model in place."""
-        save_model(directory, self.card, self.imputer.network.state_dict())
+        words = {_WORDS: torch.from_numpy(self.codebook.words)}
+        save_model(directory, self.card, self.imputer.network.state_dict() | words)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
         card, state = load_model(directory)
-        imputer = _imputer(len(card.metrics), card.config.window, card.config.width, card.config.layers)
+        imputer = _imputer(card.config, len(card.metrics))
         try:
+            codebook = Codebook(state.pop(_WORDS).numpy(), card.typical)
             imputer.network.load_state_dict(state)
-        except RuntimeError:
+        except (KeyError, RuntimeError):
             raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
         imputer.network.eval()
-        return cls(card.config, card, card.scaler(), imputer)
+        return cls(card.config, card, card.scaler(), imputer, codebook)
 
     def _aligned(self, frame: Frame) -> Frame:
         """The frame with its metrics in the order of the fit."""
@@ -210,16 +226,31 @@ class DiffusionDetector:
             )
         return frame.select(wanted)
 
+    def _evidence(self, mode: Mode) -> Evidence:
+        plan = next(p for p in _plans(self.config, len(self.card.metrics)) if p.name == mode)
+        normal = NormalResiduals(self.card.plans[mode].normaliser)
+        return Evidence(
+            self.imputer, plan, self.codebook, normal, ~self.scaler.empty,
+            self.config.score, self.config.window, self.config.seed,
+        )  # fmt: skip
+
     def _forecast(self, scaled: np.ndarray, first: int) -> np.ndarray:
-        """The expected value of each row's metrics by pure imputation from the rows before, in own units ``[T, K]``."""
+        """The expected value of each row's metrics by pure imputation from the rows before, in scaled units."""
         window, seed = self.config.window, self.config.seed
         plan = forecast_plan(window, scaled.shape[1], sigma=_SIGMA_MAX)
         _, signed = residuals(self.imputer, scaled, plan, window=window, first=first, seed=seed)
-        return self.scaler.inverse(scaled[first:] - signed)
+        return np.asarray(scaled[first:] - signed)
 
 
-def _imputer(metrics: int, window: int, width: int, layers: int) -> Imputer:
-    return Imputer(TimeTokenNetwork(metrics, window=window, width=width, layers=layers), Preconditioner())
+def _imputer(config: DiffusionModelConfig, metrics: int) -> Imputer:
+    """An untrained denoiser for a group of ``metrics``."""
+    network: nn.Module
+    if config.network == "two_way" or (config.network == "auto" and metrics == 1):
+        # One token per metric: attention over patches of time as well was slower and no better (docs/model.md).
+        network = TwoWayNetwork(window=config.window, patch=config.window, width=config.width, layers=config.layers)
+    else:
+        network = TimeTokenNetwork(metrics, window=config.window, width=config.width, layers=config.layers)
+    return Imputer(network, Preconditioner())
 
 
 def _plans(config: DiffusionModelConfig, metrics: int) -> tuple[ScoringPlan, ...]:
@@ -227,11 +258,3 @@ def _plans(config: DiffusionModelConfig, metrics: int) -> tuple[ScoringPlan, ...
         stream_plan(config.window, metrics, sigma=_SIGMA, seed=config.seed),
         batch_plan(config.window, metrics, sigma=_SIGMA),
     )
-
-
-def _normaliser(squared: np.ndarray, scaler: Scaler) -> np.ndarray:
-    """Mean absolute residual per metric ``[K]`` on held-out rows; 1 where there is none to learn from."""
-    seen = ~np.isnan(squared)
-    mean = np.sqrt(np.where(seen, squared, 0.0)).sum(0) / np.maximum(seen.sum(0), 1)
-    unknown = scaler.constant | scaler.empty | ~seen.any(0)
-    return np.where(unknown, 1.0, np.maximum(mean, _NORMALISER_FLOOR))

@@ -1,6 +1,7 @@
 """The light network: one token per row, all metrics of a row in it, transformer layers over time.
 
-It is cheap (attention over L rows only) at the price of being tied to the metrics it was fit on.
+It is cheap (attention over L rows only) at the price of being tied to the metrics it was fit on. All metrics of a row
+share one token, which blurs each one's own course; a small second path reads every metric's own window.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class TimeTokenNetwork(nn.Module):
         self.out = nn.Linear(width, metrics)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.own = _OwnPath(window, width)
         rates = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2)) * 20
         self.register_buffer("rates", rates, persistent=False)
         self.rates: Tensor
@@ -52,8 +54,36 @@ class TimeTokenNetwork(nn.Module):
         tokens = self.embed(cells) + self.position + level[:, None]
         for block in self.blocks:
             tokens = block(tokens)
-        out: Tensor = self.out(self.norm(tokens))
+        out: Tensor = self.out(self.norm(tokens)) + self.own(noisy, given, target_mask, given_mask, level)
         return out
+
+
+class _OwnPath(nn.Module):
+    """What a metric says about itself: one small network over the window of one metric, the same for all metrics."""
+
+    def __init__(self, window: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(4 * window, width)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norm_out = nn.LayerNorm(width)
+        self.out = nn.Linear(width, window)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "B L K"],
+        given: Float[Tensor, "B L K"],
+        target_mask: Bool[Tensor, "B L K"],
+        given_mask: Bool[Tensor, "B L K"],
+        level: Float[Tensor, "B C"],
+    ) -> Float[Tensor, "B L K"]:
+        cells = torch.cat([noisy, given, target_mask.to(noisy), given_mask.to(noisy)], 1)  # [B, 4L, K]
+        tokens = self.embed(cells.transpose(1, 2)) + level[:, None]  # [B, K, C]
+        tokens = tokens + self.mlp(self.norm(tokens))
+        out: Tensor = self.out(self.norm_out(tokens))
+        return out.transpose(1, 2)
 
 
 class _Block(nn.Module):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CARD_VERSION", "MetricCard", "ModelCard", "PlanCard", "load_card", "load_model", "save_model"]
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 _CARD = "card.json"
 _PLANS = {"stream", "batch"}
 
@@ -60,6 +60,7 @@ class ModelCard(StrictModel):
     config: DiffusionModelConfig
     metrics: tuple[MetricCard, ...]
     plans: Mapping[str, PlanCard]
+    typical: float
     fit_start: str
     fit_end: str
     fit_rows: int
@@ -78,7 +79,14 @@ class ModelCard(StrictModel):
 
     @classmethod
     def describe(
-        cls, frame: Frame, scaler: Scaler, config: DiffusionModelConfig, *, plans: Mapping[str, PlanCard], steps: int
+        cls,
+        frame: Frame,
+        scaler: Scaler,
+        config: DiffusionModelConfig,
+        *,
+        plans: Mapping[str, PlanCard],
+        steps: int,
+        typical: float,
     ) -> Self:
         """The card of a model just fit on ``frame``."""
         return cls(
@@ -97,6 +105,7 @@ class ModelCard(StrictModel):
                 for k, name in enumerate(frame.names)
             ),
             plans=plans,
+            typical=typical,
             fit_start=frame.start.isoformat(),
             fit_end=frame.end.isoformat(),
             fit_rows=len(frame),

@@ -19,7 +19,8 @@ class ScoringPlan:
 
     Windows advance by ``stride`` rows. With ``read == stride == 1`` a row's score depends on its own window only: the
     same whether rows arrive one by one or all at once. A ``blind`` plan starts from noise alone, with nothing of the
-    hidden value in it. Scores are averaged over ``smooth`` rows, centred; above 1 only where the future is known.
+    hidden value in it. A row's score takes in ``scales``: moving means over so many rows, which end at the row or,
+    where the future is known, are ``centred`` on it.
     """
 
     name: str
@@ -28,7 +29,8 @@ class ScoringPlan:
     read: int
     stride: int
     blind: bool = False
-    smooth: int = 1
+    scales: tuple[int, ...] = (1,)
+    centred: bool = False
 
 
 def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> ScoringPlan:
@@ -47,7 +49,7 @@ def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> Scorin
 def batch_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
     """For recorded data: complementary gratings at two widths, with context from both sides."""
     masks = gratings(window, metrics, window // 4) + gratings(window, metrics, max(window // 16, 1))
-    return ScoringPlan("batch", masks, sigma, read=window, stride=window // 2, smooth=5)
+    return ScoringPlan("batch", masks, sigma, read=window, stride=window // 2, scales=(1, 5, 15, 61), centred=True)
 
 
 def forecast_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:

@@ -17,7 +17,7 @@ from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
 from tsdiff_monitor.scoring.plan import ScoringPlan
 
-__all__ = ["contributions", "residuals", "row_score"]
+__all__ = ["residuals", "row_score"]
 
 
 @torch.no_grad()
@@ -66,17 +66,8 @@ def residuals(
     return squared, signed
 
 
-def contributions(squared: np.ndarray, normaliser: np.ndarray) -> np.ndarray:
-    """Absolute residuals ``[T, K]`` in units of each metric's own mean on held-out normal rows; NaN where missing.
-
-    Of normal data the mean is 1. Not squared, because metrics have heavy tails: a benign burst of one would drown the
-    agreement of many (docs/model.md has the measurements).
-    """
-    return np.asarray(np.sqrt(squared) / normaliser)
-
-
-def row_score(contribution: np.ndarray, active: np.ndarray, *, smooth: int = 1) -> np.ndarray:
-    """The uncalibrated score ``[T]``: the mean contribution of the ``active[K]`` metrics, and of ``smooth`` rows.
+def row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """The reconstruction's view of each row ``[T]``: the mean contribution of the ``active[K]`` metrics.
 
     A missing cell counts as 1, the contribution of normal data: missing data is no evidence, and a row of which
     little is known is not judged by that little alone. A row without any value has no score (NaN).
@@ -86,14 +77,7 @@ def row_score(contribution: np.ndarray, active: np.ndarray, *, smooth: int = 1) 
         return np.full(len(contribution), np.nan)
     missing = np.isnan(used)
     score = np.where(missing, 1.0, used).mean(1)
-    empty = missing.all(1)
-    if smooth > 1 and len(score):  # centred, over the rows that have a score
-        kernel = np.ones(smooth)
-        total = np.convolve(np.where(empty, 0.0, score), kernel)
-        count = np.convolve(~empty, kernel)
-        kept = slice(smooth // 2, smooth // 2 + len(score))
-        score = total[kept] / np.maximum(count[kept], 1)
-    score[empty] = np.nan
+    score[missing.all(1)] = np.nan
     return np.asarray(score)
 
 
