@@ -2,7 +2,8 @@
 
 Definition: Paparrizos et al., "Volume Under the Surface", VLDB 2022, as TSB-AD (NeurIPS 2024) computes it: 250
 thresholds spaced by rank, buffers from 0 to the window. The published code costs thresholds x buffers x rows; here each
-buffer's sums over all thresholds come from one histogram, because a row counts from the first threshold it exceeds.
+buffer's sums over all thresholds come from one histogram, because a row counts from the first threshold it exceeds, and
+only rows within half a window of a segment are looked at again for each buffer.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def vus_pr(labels: np.ndarray, score: np.ndarray, window: int) -> float:
     score = np.asarray(score, dtype=float)
     n = len(labels)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], labels, [0]])))
-    segments = list(zip(edges[::2], edges[1::2] - 1, strict=True))
+    segments = list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True))
     if not segments:
         return float("nan")
     positives = int(labels.sum())
@@ -48,35 +49,41 @@ def vus_pr(labels: np.ndarray, score: np.ndarray, window: int) -> float:
     # The first threshold (they fall) at which a row is predicted.
     first = np.searchsorted(-thresholds, -score, side="left")
 
-    def predicted(weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return np.cumsum(np.bincount(first[rows], weights=weight, minlength=_THRESHOLDS + 1)[:_THRESHOLDS])
+    def predicted(weight: np.ndarray | None, exceeded: np.ndarray) -> np.ndarray:
+        return np.cumsum(np.bincount(exceeded, weights=weight, minlength=_THRESHOLDS + 1)[:_THRESHOLDS])
 
-    all_rows = np.arange(n)
-    n_predicted = predicted(np.ones(n), all_rows)
-    inside = predicted(np.ones(positives), np.flatnonzero(labels))
+    n_predicted = predicted(None, first)
+    inside = predicted(None, first[labels == 1])
     merged = _merged(segments, n, window)
     existence = np.zeros(_THRESHOLDS)
     for a, b in merged:
         existence[min(first[a : b + 1].min(), _THRESHOLDS) :] += 1
     existence /= len(merged)
 
+    row, distance = _surroundings(segments, labels, window // 2)
+    rows, slot = np.unique(row, return_inverse=True)
+    exceeded = first[rows]
     total = 0.0
     for buffer in range(window + 1):
-        extended = np.zeros(n)
-        for s, e in segments if buffer else []:
-            after = np.arange(e + 1, min(e + buffer // 2 + 1, n))
-            extended[after] += np.sqrt(1 - (after - e) / buffer)
-            before = np.arange(max(s - buffer // 2, 0), s)
-            extended[before] += np.sqrt(1 - (s - before) / buffer)
-        extended = np.minimum(extended, 1.0)
-        extended[labels == 1] = 0.0
-        rows = np.flatnonzero(extended)
-        around = predicted(extended[rows], rows)
-        true_positives = inside + around
-        recall = np.minimum(true_positives / (positives + around / 2), 1.0) * existence
-        precision = true_positives / n_predicted
+        near = distance <= buffer // 2
+        fade = np.sqrt(1 - distance[near] / max(buffer, 1))
+        # A row between two segments gets weight from both, 1 at most.
+        extended = np.minimum(np.bincount(slot[near], weights=fade, minlength=len(rows)), 1.0)
+        around = predicted(extended, exceeded)
+        recall = np.minimum((inside + around) / (positives + around / 2), 1.0) * existence
+        precision = (inside + around) / n_predicted
         total += float(np.dot(np.diff(recall, prepend=0.0), precision))
     return total / (window + 1)
+
+
+def _surroundings(segments: list[tuple[int, int]], labels: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """The normal rows within ``half`` rows of a segment, and how far from it; once per segment and side."""
+    away = np.arange(1, half + 1)
+    row = np.concatenate([np.concatenate([a - away, b + away]) for a, b in segments])
+    distance = np.tile(away, 2 * len(segments))
+    kept = (row >= 0) & (row < len(labels))
+    kept[kept] = labels[row[kept]] == 0
+    return row[kept], distance[kept]
 
 
 def _merged(segments: list[tuple[int, int]], n: int, window: int) -> list[tuple[int, int]]:
