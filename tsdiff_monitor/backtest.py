@@ -198,7 +198,7 @@ def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) ->
     first = max(frame.row(event.start) - _CONTEXT_ROWS, 0)
     last = min(frame.row(end) + _CONTEXT_ROWS, first + _EVIDENCE_ROWS, len(frame))
     names = [culprit.metric for culprit in event.culprits]
-    context = max(first - detector.config.window, 0)
+    context = max(first - detector.window, 0)
     expected = detector.expected(frame.rows(context, last), names, first=first - context)
     part = Scores(scores.times[first:last], scores.series, scores.score[first:last], scores.attribution[first:last])
     shown = frame.rows(first, last).select([series.name for series in expected.series])

@@ -2,31 +2,29 @@
 
 reader → frame → detector (score, expected, attribution) → event logic → writers → store, in one transaction with the
 deliveries that are due. ``run``, ``once`` and ``backtest`` all come through here; they differ only in where the clock
-and the frames come from.
+and the frames come from. A group's own part of the way is in :mod:`tsdiff_monitor.group_scoring`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pandas as pd
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.cold_start import ColdStart
+from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
-from tsdiff_monitor.detector import DiffusionDetector
-from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError, WriteError
-from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.events.state import TrackerState
-from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Frame, Group, Series, floor_time, group_name
-from tsdiff_monitor.frame_edits import any_since, conformed, trimmed, without
+from tsdiff_monitor.detectors import Detector, fit_detector
+from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError
+from tsdiff_monitor.frame import Frame, Group, floor_time, group_name
+from tsdiff_monitor.frame_edits import any_since, trimmed, without
+from tsdiff_monitor.group_scoring import score_group
 from tsdiff_monitor.plugins import Query, Reader, Reading, ReadRequest, Writer
-from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.scoring.rules import Rule
+from tsdiff_monitor.results import FitResult, TickResult
 from tsdiff_monitor.store.models import ModelStore, fingerprint
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.unexpected import unexpected
@@ -36,37 +34,13 @@ _BUGS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What a bug raises, but not what a caller of a fit may raise in ``progress`` to give it up."""
 
 
-@dataclass
-class TickResult:
-    """What one tick did. ``errors`` are per group (or writer): they stopped that one, not the others."""
-
-    rows: int = 0
-    groups: int = 0
-    changes: list[EventChange] = field(default_factory=list)
-    errors: list[tuple[str, TsdiffError]] = field(default_factory=list)
-    without_model: list[Group] = field(default_factory=list)
-    warnings: tuple[str, ...] = ()
-    scored_until: pd.Timestamp | None = None
-
-
-@dataclass
-class FitResult:
-    """What one fit did: groups fit, groups whose model was current already, and groups that could not be fit."""
-
-    fitted: list[Group] = field(default_factory=list)
-    current: list[Group] = field(default_factory=list)
-    errors: list[tuple[str, TsdiffError]] = field(default_factory=list)
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True)
 class Pipeline:
     """One monitor at work. Holds no state of its own: that is in the store, so a crash at any point resumes."""
 
     name: str
     monitor: MonitorConfig
-    model: DiffusionModelConfig
+    model: ModelConfig
     scheduler: SchedulerConfig
     reader: Reader
     store: Store
@@ -107,7 +81,7 @@ class Pipeline:
         began = clock()
         end = floor_time(end, self.step)
         start = end - pd.Timedelta(self.model.fit_window) if start is None else start
-        reading = self._read(self.request(floor_time(start, self.step), end))
+        reading = self.read(self.request(floor_time(start, self.step), end))
         result = FitResult(warnings=reading.warnings)
         confirm_rows = self.monitor.events.confirm_rows
         for group, whole in reading.frames.items():
@@ -115,14 +89,13 @@ class Pipeline:
                 result.current.append(group)
                 continue
             narrowed = whole.between(*spans[group]) if spans and group in spans else whole
-            events = self.store.events(monitor=self.name, start=narrowed.start, end=narrowed.end)
-            frame = trimmed(without(narrowed, [(e.start, e.end) for e in events if e.group == group]))
+            frame = self.history(group, narrowed)
             mark = fingerprint(frame, self.model, confirm_rows)
             if self.models.is_current(self.name, group, mark):
                 result.current.append(group)
                 continue
             try:
-                detector = DiffusionDetector.fit(
+                detector = fit_detector(
                     frame,
                     self.model,
                     confirm_rows=confirm_rows,
@@ -147,110 +120,64 @@ class Pipeline:
         since: pd.Timestamp | None = None,
         since_by_group: Mapping[Group, pd.Timestamp] | None = None,
         groups: Collection[Group] | None = None,
+        cold_start: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> TickResult:
         """Score every row not scored yet that is older than ``now`` less the scheduler's offset.
 
         A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
-        ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model;
-        the monitor's allowance of alarms is split over them, by default over all that the source has now. Raises
-        ``SourceError`` when the source cannot answer: no verdict is made from that.
+        ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model,
+        with ``cold_start`` also those for which a baseline can stand in until they have one; the monitor's allowance of
+        alarms is split over them, by default over all that the source has now. Raises ``SourceError`` when the source
+        cannot answer: no verdict is made from that.
         """
         end = floor_time(now - self.offset, self.step)
         oldest = end - pd.Timedelta(self.max_catchup) if since is None else floor_time(since, self.step)
         due = self._due(oldest)
+        cold = self._cold_start() if cold_start else None
+        context = self.step * max(self.model.window, 0 if cold is None else cold.config.window)
         # A group that went away must not make every later tick read back to its last row: the others say what to read.
-        recent = max(due.values(), default=oldest) - self._context
+        recent = max(due.values(), default=oldest) - context
         starts = [time for time in due.values() if time >= recent]
         if since is None:
             starts.append(end - max(pd.Timedelta(self.scheduler.infer_every), self.step))
         start = max(min(starts, default=oldest), oldest)
         if start >= end:
             return TickResult()
-        reading = self._read(self.request(start - self._context, end))
+        reading = self.read(self.request(start - context, end))
         frames, warnings = dict(reading.frames), reading.warnings
         back = {
             group for group, time in due.items() if time < start and group in frames and any_since(frames[group], time)
         }
         if back:
-            again = self._read(self.request(min(due[group] for group in back) - self._context, end))
+            again = self.read(self.request(min(due[group] for group in back) - context, end))
             frames |= {group: frame for group, frame in again.frames.items() if group in back}
             warnings = tuple(dict.fromkeys(warnings + again.warnings))
         result = TickResult(warnings=warnings, scored_until=end)
         share = self.monitor.alarms_per_week / max(len(frames if groups is None else groups), 1)
-        for group, frame in frames.items():
-            if groups is not None and group not in groups:
-                result.without_model.append(group)
-                continue
-            first = due.get(group, max((since_by_group or {}).get(group, start), start))
+        result.without_model.extend(group for group in frames if groups is not None and group not in groups)
+        firsts = {
+            group: due.get(group, max((since_by_group or {}).get(group, start), start))
+            for group in frames
+            if group not in result.without_model
+        }
+        detectors = self._detectors(firsts, frames, cold, result, clock)
+        for group, detector in detectors.items():
             try:
-                self._score_group(group, frame, first, share, result)
-            except ModelError as error:
-                result.without_model.append(group)
-                if self.models.exists(self.name, group):
-                    result.errors.append((group_name(group), error))
+                score_group(self, detector, group, frames[group], firsts[group], share, result)
             except TsdiffError as error:
                 result.errors.append((group_name(group), error))
             except Exception as error:  # a bug in one group must not stop the others
                 result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
         return result
 
-    @property
-    def _context(self) -> pd.Timedelta:
-        """What has to be read before the first row to score."""
-        return self.step * self.model.window
+    def history(self, group: Group, frame: Frame) -> Frame:
+        """What is to be learnt from: the frame without rows inside known events, and without empty ends."""
+        events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
+        return trimmed(without(frame, [(event.start, event.end) for event in events if event.group == group]))
 
-    def _due(self, oldest: pd.Timestamp) -> dict[Group, pd.Timestamp]:
-        """Where each group that has been scored before goes on, not before ``oldest``."""
-        last = {group: self.store.group_state(self.name, group).last_scored for group in self.store.groups(self.name)}
-        return {group: max(time + self.step, oldest) for group, time in last.items() if time is not None}
-
-    def _score_group(
-        self, group: Group, frame: Frame, first: pd.Timestamp, alarms_per_week: float, result: TickResult
-    ) -> None:
-        detector = self.models.get(self.name, group)
-        frame, odd = conformed(frame, [metric.name for metric in detector.card.metrics])
-        result.warnings += tuple(f"group {group_name(group)}: {text}" for text in odd)
-        # The newest rows without any value are left for a later tick: their samples may only be late.
-        frame = trimmed(frame, head=False)
-        row = max(frame.row(first), 0)
-        if row >= len(frame):
-            return
-        rules = self._rules(frame.series)
-        scores = detector.score(frame, first=row, alarms_per_week=alarms_per_week, rules=rules)
-        state = self.store.group_state(self.name, group)
-        tracker_state = TrackerState.from_json(state.tracker_json)
-        tracker = EventTracker(self.monitor.events, self.name, group, tracker_state)
-
-        def explain(at: pd.Timestamp, names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
-            return _explained(detector, frame, at, names)
-
-        changes = tracker.advance(scores, explain)
-        batch = ScoreBatch(
-            self.name, self.monitor.model, self.monitor.scheduler, group, frame.rows(row, len(frame)), scores
-        )
-        for name, writer in self.writers.items():
-            try:
-                writer.write(batch)
-            except WriteError as error:
-                result.errors.append((f"writer {name}", error))
-            except Exception as error:  # nor may a stranger's writer
-                result.errors.append((f"writer {name}", unexpected(error, monitor=self.name, writer=name)))
-        self.store.commit(
-            self.name, group, frame.times[-1], tracker.state.to_json(), changes, list(self.monitor.notify)
-        )
-        result.rows += len(scores)
-        result.groups += 1
-        result.changes.extend(changes)
-
-    def _rules(self, series: tuple[Series, ...]) -> dict[str, Rule]:
-        queries = self.monitor.queries
-        return {
-            one.name: Rule(q.detection_direction, q.min_dev_from_expected, q.min_rel_dev_from_expected)
-            for one in series
-            if (q := queries.get(one.query)) is not None
-        }
-
-    def _read(self, request: ReadRequest) -> Reading:
+    def read(self, request: ReadRequest) -> Reading:
+        """Ask the source. Raises ``SourceError`` when it cannot answer, or leaves something out."""
         reading = self.reader.read(request)
         if reading.partial:
             raise SourceError(
@@ -260,21 +187,40 @@ class Pipeline:
             )
         return reading
 
+    def _detectors(
+        self,
+        firsts: Mapping[Group, pd.Timestamp],
+        frames: Mapping[Group, Frame],
+        cold: ColdStart | None,
+        result: TickResult,
+        clock: Callable[[], float],
+    ) -> dict[Group, Detector]:
+        """What scores each group: its model, or what stands in for it."""
+        found: dict[Group, Detector | None] = {}
+        for group in firsts:
+            try:
+                found[group] = self.models.get(self.name, group)
+            except ModelError as error:
+                found[group] = None
+                result.without_model.append(group)
+                if self.models.exists(self.name, group):
+                    result.errors.append((group_name(group), error))
+            except Exception as error:  # a bug in one group must not stop the others
+                found[group] = None
+                result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
+        if cold is not None:
+            missing = {group: first for group, first in firsts.items() if found[group] is None}
+            cold.prepare(missing, frames, result, clock)
+            found |= {group: cold.get(group) for group in missing}
+            result.cold_start.extend(group for group in missing if found[group] is not None)
+        return {group: detector for group, detector in found.items() if detector is not None}
 
-def _explained(
-    detector: DiffusionDetector, frame: Frame, at: pd.Timestamp, names: Sequence[str]
-) -> dict[str, tuple[float, float, float, float]]:
-    """Actual value, expected value and band of the named metrics at one row, from that row and those before it."""
-    row = frame.row(at)
-    past = frame.rows(max(row + 1 - detector.config.window, 0), row + 1)
-    expected = detector.expected(past, names, first=len(past) - 1, read=1)
-    column = {name: k for k, name in enumerate(frame.names)}
-    return {
-        one.name: (
-            float(frame.values[row, column[one.name]]),
-            float(expected.yhat[0, k]),
-            float(expected.yhat_lower[0, k]),
-            float(expected.yhat_upper[0, k]),
-        )
-        for k, one in enumerate(expected.series)
-    }
+    def _cold_start(self) -> ColdStart | None:
+        if isinstance(self.model, DiffusionModelConfig) and self.model.cold_start != "none":
+            return ColdStart(self, self.model.cold_start)
+        return None
+
+    def _due(self, oldest: pd.Timestamp) -> dict[Group, pd.Timestamp]:
+        """Where each group that has been scored before goes on, not before ``oldest``."""
+        last = {group: self.store.group_state(self.name, group).last_scored for group in self.store.groups(self.name)}
+        return {group: max(time + self.step, oldest) for group, time in last.items() if time is not None}

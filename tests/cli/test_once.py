@@ -137,6 +137,20 @@ def test_too_little_history_is_an_error_of_its_group(
     assert "monitor hosts: 1 row of 1 group scored" in outcome.err
 
 
+def test_a_group_too_young_for_its_model_is_scored_by_the_cold_start(
+    cli: Any, write_config: Any, document: dict[str, Any], at: Row, tmp_path: Path, table: pd.DataFrame
+) -> None:
+    """Its fit is an error, as before, and it is scored all the same; the note says by what."""
+    document["models"]["default"]["window"] = 64
+    document["models"]["default"]["fit_window"] = "3d"
+    table.loc[250:].to_csv(tmp_path / "metrics" / "web-1.csv", index=False)
+    outcome = cli("once", "--config.file", write_config(document), "--now", at(300))
+    assert outcome.code == 1
+    assert "file=web-1: fitting needs at least one window of 64 rows, but there are 50" in outcome.err
+    assert "monitor hosts: 2 rows of 2 groups scored" in outcome.err
+    assert "monitor hosts: 1 group scored by the cold start, for want of a fitted model" in outcome.err
+
+
 def test_storage_can_be_elsewhere(cli: Any, config: Path, at: Row, tmp_path: Path) -> None:
     """``--storage.path`` replaces the setting."""
     outcome = cli("once", "--config.file", config, "--now", at(300), "--storage.path", tmp_path / "other")

@@ -48,6 +48,19 @@ EXPECTED = {
     ],
     "listen_address_without_host": [("settings.web.listen_address", "has no host", "0.0.0.0:8490 for every address")],
     "listen_address_without_port": [("settings.web.listen_address", "has no port", "write it like 127.0.0.1:8490")],
+    "model_key_of_another_type": [
+        ("models.default.fit_steps", "unknown key", "valid keys: type, method, window, fit_window, period, forecaster,")
+    ],
+    "model_key_without_effect": [
+        ("models.default", "`period` has no effect with method 'smoothing'", "leave it out, or use 'seasonal'")
+    ],
+    "model_type_unknown": [
+        (
+            "models.default.type",
+            "there is no kind of model 'basline'",
+            "did you mean `baseline`? types: diffusion, baseline, csdi_reference",
+        )
+    ],
     "model_unknown": [("monitors.hosts.model", "there is no model named 'small'", "add it to the section `models`")],
     "monitor_without_queries": [("monitors.hosts.queries", "is empty", "give at least 1 entry")],
     "name_listed_twice": [("monitors.hosts.notify", "names oncall more than once", "name each once")],

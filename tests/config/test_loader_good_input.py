@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tsdiff_monitor.config.loader import Config, LoadPlugin, load_config
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.models import BaselineModelConfig, DiffusionModelConfig
 from tsdiff_monitor.config.settings import Settings, WebSettings
 
 SMALL = """
@@ -96,6 +96,15 @@ def test_sections_and_entries_without_content(tmp_path: Path, load: LoadPlugin) 
 def test_default_model_can_be_changed(tmp_path: Path, load: LoadPlugin) -> None:
     """A `default` entry of the models section replaces the built-in one."""
     assert read(SMALL + "models: {default: {window: 32}}", tmp_path, load).models["default"].window == 32
+
+
+def test_the_type_of_a_model_decides_its_keys(tmp_path: Path, load: LoadPlugin) -> None:
+    """An entry without a type is a diffusion model; one of another type is checked as that."""
+    models = "models: {default: {}, daily: {type: baseline, method: seasonal, period: 1440}, auto: {type: baseline}}"
+    config = read(SMALL + models, tmp_path, load)
+    assert config.models["default"] == DiffusionModelConfig()
+    assert config.models["daily"] == BaselineModelConfig(method="seasonal", period=1440)
+    assert config.models["auto"] == BaselineModelConfig()
 
 
 def test_byte_order_mark_is_ignored(tmp_path: Path, load: LoadPlugin) -> None:

@@ -43,6 +43,7 @@ class MakeAssembly(Protocol):
         notifier: Notifier | None = None,
         rhythm: SchedulerConfig = RHYTHM,
         fitted: Path | None = None,
+        model: DiffusionModelConfig = MODEL,
     ) -> Assembly: ...
 
 
@@ -84,6 +85,7 @@ def make_assembly(tmp_path: Path, clock: FakeClock) -> Iterator[MakeAssembly]:
         notifier: Notifier | None = None,
         rhythm: SchedulerConfig = RHYTHM,
         fitted: Path | None = None,
+        model: DiffusionModelConfig = MODEL,
     ) -> Assembly:
         folder = tmp_path / "data"
         if fitted is not None:
@@ -105,12 +107,12 @@ def make_assembly(tmp_path: Path, clock: FakeClock) -> Iterator[MakeAssembly]:
             readers={},
             writers={},
             notifiers={},
-            models={"default": MODEL},
+            models={"default": model},
             schedulers={"minutely": rhythm},
             monitors=monitors,
         )
         pipelines = {
-            name: Pipeline(name, monitor, MODEL, rhythm, readers[name], store, models)
+            name: Pipeline(name, monitor, model, rhythm, readers[name], store, models)
             for name, monitor in monitors.items()
         }
         notifiers = {"inbox": notifier or MemoryNotifier()}

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from tsdiff_monitor.assembly import Assembly
+from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.errors import SourceError
@@ -19,6 +20,7 @@ from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader
 
 GROUP = (("instance", "web-1"),)
+LONG = DiffusionModelConfig(window=256, width=16, layers=1, fit_steps=10)
 
 
 class BrokenReader:
@@ -54,16 +56,20 @@ class Bench:
 
 
 def test_a_monitor_from_first_fit_to_delivered_event(make_assembly, clock: FakeClock, frame: Frame) -> None:
-    """Without a model a tick asks for a fit; afterwards rows are scored, and the incident is opened and delivered."""
+    """Without a model a tick asks for a fit, and a baseline scores; then the model opens the incident, for delivery."""
     inbox = MemoryNotifier()
     bench = Bench(make_assembly({"hosts": MemoryReader({GROUP: frame})}, notifier=inbox), clock)
     jobs = bench.jobs
     assert jobs.waiting == ["hosts"]
 
-    jobs.infer("hosts")
+    with capture_logs() as logs:
+        jobs.infer("hosts")
     assert bench.asked == ["hosts"]
-    assert bench.value("tsdiff_groups_without_model", monitor="hosts") == 1
-    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 0
+    assert [line["first"] for line in logs if line["event"] == "cold start"] == ["instance=web-1"]
+    assert bench.value("tsdiff_groups_cold_start", monitor="hosts") == 1
+    assert bench.value("tsdiff_groups_without_model", monitor="hosts") == 0
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 1
+    assert jobs.waiting == ["hosts"]  # for the model
 
     jobs.fit_missing("hosts")
     assert jobs.waiting == []
@@ -74,8 +80,9 @@ def test_a_monitor_from_first_fit_to_delivered_event(make_assembly, clock: FakeC
         clock.advance(300)
         jobs.infer("hosts")
     assert bench.value("tsdiff_ticks_total", monitor="hosts", outcome="ok") == 7
-    # Never scored before, the group begins one interval before its first scoring tick.
-    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 26
+    # Never scored before, the group begins one interval before its first tick.
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 1 + 30
+    assert bench.value("tsdiff_groups_cold_start", monitor="hosts") == 0
     last = pd.Timestamp("2024-05-01T04:29:00Z").timestamp()
     assert bench.value("tsdiff_last_scored_timestamp_seconds", monitor="hosts") == last
     assert bench.value("tsdiff_events_total", monitor="hosts", change="opened") == 1
@@ -142,6 +149,19 @@ def test_a_group_that_cannot_be_fit_is_reported_once_for_all(make_assembly, cloc
     assert bench.value("tsdiff_group_errors_total", monitor="hosts", reason="DataError") == 3
     assert bench.value("tsdiff_fits_total", monitor="hosts", outcome="partial") == 1
     assert bench.jobs.waiting == []
+
+
+def test_a_group_too_young_for_a_model_is_scored_all_the_same(make_assembly, clock: FakeClock, frame: Frame) -> None:
+    """With more than half an hour of rows, but fewer than the model needs, a baseline scores it at every tick."""
+    young = frame.rows(190, 300)
+    bench = Bench(make_assembly({"hosts": MemoryReader({GROUP: young})}, model=LONG), clock)
+    for _ in range(3):
+        bench.jobs.infer("hosts")
+        bench.jobs.fit_missing("hosts")
+        clock.advance(60)
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 3
+    assert bench.value("tsdiff_groups_cold_start", monitor="hosts") == 1
+    assert bench.value("tsdiff_groups_fitted_total", monitor="hosts") == 0
 
 
 @pytest.mark.parametrize("job", ["infer", "fit"])

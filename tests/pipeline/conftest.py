@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.frame import Frame, Group
@@ -94,7 +94,13 @@ def make_pipeline(tmp_path: Path, fitted: Path) -> Iterator[MakePipeline]:
 
 
 def _pipeline(
-    reader: Any, store: Store, models: ModelStore, *, monitor: Mapping[str, Any] | None = None, **others: Any
+    reader: Any,
+    store: Store,
+    models: ModelStore,
+    *,
+    monitor: Mapping[str, Any] | None = None,
+    model: ModelConfig = MODEL,
+    **others: Any,
 ) -> Pipeline:
     raw: dict[str, Any] = {
         "reader": "memory",
@@ -109,7 +115,7 @@ def _pipeline(
     return Pipeline(
         name="hosts",
         monitor=MonitorConfig.model_validate(raw),
-        model=MODEL,
+        model=model,
         scheduler=RHYTHM,
         reader=reader,
         store=store,

@@ -82,7 +82,7 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
                     f"fitting {pipeline.name} {group_name(group)}", done, total
                 ),
             )
-        ticks.append(pipeline.tick(at))
+        ticks.append(pipeline.tick(at, cold_start=True))  # for the groups that could not be fit
         _print(ticks[1].changes, out)
         unusable = [one for one in errors if isinstance(one[1], ModelError)]  # by now they have been fit again
         errors = [one for one in errors if one not in unusable] + fitted.errors + ticks[1].errors
@@ -91,6 +91,10 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
         note(f"warning: monitor {pipeline.name}: {warning}")
     rows, groups = sum(tick.rows for tick in ticks), sum(tick.groups for tick in ticks)
     note(f"monitor {pipeline.name}: {count(rows, 'row')} of {count(groups, 'group')} scored")
+    if cold := ticks[-1].cold_start:
+        note(
+            f"monitor {pipeline.name}: {count(len(cold), 'group')} scored by the cold start, for want of a fitted model"
+        )
     if not groups and not errors:
         note(f"monitor {pipeline.name}: the source has no new rows before {at.isoformat()} (see --now)")
     return list({(where, str(error)): (where, error) for where, error in errors}.values())

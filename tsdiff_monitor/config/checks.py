@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tsdiff_monitor.config.keys import path_text
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.models import ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.problems import did_you_mean
 from tsdiff_monitor.config.schedulers import SchedulerConfig
@@ -47,7 +47,7 @@ def reference_problems(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[Co
 def timing_problems(
     monitors: Mapping[str, MonitorConfig],
     schedulers: Mapping[str, SchedulerConfig],
-    models: Mapping[str, DiffusionModelConfig],
+    models: Mapping[str, ModelConfig],
 ) -> Iterator[ConfigProblem]:
     """Intervals shorter than the step, and fit windows too short for the model's window."""
     for name, monitor in monitors.items():

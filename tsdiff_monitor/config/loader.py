@@ -18,7 +18,7 @@ from tsdiff_monitor.config.checks import DEFAULT_MODEL, reference_problems, timi
 from tsdiff_monitor.config.document import read_document
 from tsdiff_monitor.config.expand import expand, has_reference
 from tsdiff_monitor.config.keys import path_text, secret_values
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.models import MODEL_TYPES, DiffusionModelConfig, ModelConfig, model_class
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.problems import did_you_mean, validation_problems
 from tsdiff_monitor.config.schedulers import SchedulerConfig
@@ -66,7 +66,7 @@ class Config:
     readers: Mapping[str, PluginConfig]
     writers: Mapping[str, PluginConfig]
     notifiers: Mapping[str, PluginConfig]
-    models: Mapping[str, DiffusionModelConfig]
+    models: Mapping[str, ModelConfig]
     schedulers: Mapping[str, SchedulerConfig]
     monitors: Mapping[str, MonitorConfig]
     inline_secrets: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, load: Lo
         found.append(ConfigProblem("monitors", "there is none", "add at least one monitor: what is to be watched"))
 
     settings = _validate(Settings, sections["settings"], found, "settings")
-    models = _entries(DiffusionModelConfig, "models", sections, found)
+    models = _models(sections["models"], found)
     schedulers = _entries(SchedulerConfig, "schedulers", sections, found)
     monitors = _entries(MonitorConfig, "monitors", sections, found)
     plugins: dict[Kind, dict[str, PluginConfig]] = {
@@ -139,6 +139,21 @@ def _entries(
 ) -> dict[str, _Model]:
     entries = {name: _validate(model, raw, found, section, name) for name, raw in sections[section].items()}
     return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def _models(section: Mapping[str, Any], found: list[ConfigProblem]) -> dict[str, ModelConfig]:
+    entries: dict[str, ModelConfig] = {}
+    for name, raw in section.items():
+        model = model_class(raw)
+        if model is None:
+            unknown = f"there is no kind of model {raw['type']!r}"
+            remedy = did_you_mean(str(raw["type"]), MODEL_TYPES, "types")
+            found.append(ConfigProblem(path_text("models", name, "type"), unknown, remedy))
+            continue
+        config = _validate(model, raw, found, "models", name)
+        if config is not None:
+            entries[name] = config
+    return entries
 
 
 def _plugins(

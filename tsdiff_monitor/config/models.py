@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from tsdiff_monitor.baselines.config import BaselineModelConfig
 from tsdiff_monitor.durations import Duration
+from tsdiff_monitor.reference.config import CsdiReferenceConfig
 from tsdiff_monitor.settings_model import StrictModel
 
-__all__ = ["DiffusionModelConfig"]
+__all__ = ["DEFAULT_TYPE", "MODEL_TYPES", "BaselineModelConfig", "DiffusionModelConfig", "ModelConfig", "model_class"]
 
 
 class DiffusionModelConfig(StrictModel):
@@ -26,6 +29,11 @@ class DiffusionModelConfig(StrictModel):
     """Optimisation steps at most."""
     fit_budget: Duration = timedelta(minutes=5)
     """Time a fit of one group may take at most; it stops early and keeps what it has learned."""
+    score: Literal["hybrid", "reconstruction", "density"] = "hybrid"
+    """What counts as evidence: what imputation cannot explain, distance from all of the history, or both together."""
+    network: Literal["auto", "time", "two_way"] = "auto"
+    """`time` reads all metrics of a row together and each metric's own past; `two_way` serves any number of metrics,
+    is cheaper, and knows less of what one says about another. `auto`: `time`, but `two_way` for a single metric."""
     width: int = Field(default=128, ge=16, le=1024, multiple_of=8)
     """Channels of the network."""
     layers: int = Field(default=2, ge=1, le=12)
@@ -34,5 +42,31 @@ class DiffusionModelConfig(StrictModel):
     """Share of conditional samples that the expected band covers."""
     samples: int = Field(default=32, ge=8, le=512)
     """Conditional samples drawn for the expected band."""
+    sampler: Literal["heun", "ddim", "ddpm", "sde_vp", "sde_ve", "ode", "dpm_solver"] = "heun"
+    """How they are drawn; `ddpm`, `sde_vp` and `sde_ve` add noise at every step and need 50 steps or more."""
+    sampler_steps: int = Field(default=6, ge=2, le=1000)
+    """Noise levels a sampler passes; more take longer and come closer to the model's own distribution."""
     seed: int = 0
     """Seed of weights, masks and samples: the same data and seed give the same scores."""
+    cold_start: Literal["smoothing", "seasonal", "none"] = "smoothing"
+    """Which baseline scores a group that has no fitted model yet, from about half an hour of rows on; `none` waits."""
+
+
+ModelConfig = DiffusionModelConfig | BaselineModelConfig | CsdiReferenceConfig
+"""Any entry of the section; ``type`` tells them apart."""
+
+DEFAULT_TYPE = "diffusion"
+"""The ``type`` of an entry that does not say."""
+
+MODEL_TYPES: Mapping[str, type[ModelConfig]] = {
+    "diffusion": DiffusionModelConfig,
+    "baseline": BaselineModelConfig,
+    "csdi_reference": CsdiReferenceConfig,
+}
+"""The configuration class of each ``type``."""
+
+
+def model_class(raw: Any) -> type[ModelConfig] | None:
+    """The class that an entry, as the user wrote it, is to be checked with; None where its ``type`` is unknown."""
+    named = raw.get("type", DEFAULT_TYPE) if isinstance(raw, Mapping) else DEFAULT_TYPE
+    return MODEL_TYPES.get(named) if isinstance(named, str) else None

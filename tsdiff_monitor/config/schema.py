@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from tsdiff_monitor.config.loader import KINDS, LoadPlugin
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.models import DEFAULT_TYPE, MODEL_TYPES
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
@@ -53,7 +53,7 @@ def json_schema(
         for name, target in sorted(types(kind).items())
         if target.startswith(_OWN_PACKAGES)
     }
-    sections = (Settings, DiffusionModelConfig, SchedulerConfig, MonitorConfig)
+    sections = (Settings, *MODEL_TYPES.values(), SchedulerConfig, MonitorConfig)
     models: list[type[BaseModel]] = list(dict.fromkeys((*sections, *plugins.values())))
     refs, root = models_json_schema([(model, "validation") for model in models], schema_generator=_Generator)
     definitions: dict[str, Any] = _on_one_line(root["$defs"])
@@ -63,6 +63,12 @@ def json_schema(
     for (kind, name), copy in copies.items():
         definitions[_entry(kind, name)] = _with_type(copy, name)
 
+    for kind_of_model, model in MODEL_TYPES.items():
+        if kind_of_model != DEFAULT_TYPE:  # without its type, an entry is one of the default
+            definition = definitions[_definition(refs, model)]
+            definition["required"] = ["type", *definition.get("required", [])]
+            definition["properties"]["type"].pop("default")
+
     def entries(kind: Kind) -> dict[str, Any]:
         options = [{"$ref": f"#/$defs/{_entry(kind, name)}"} for of, name in plugins if of == kind]
         return {"oneOf": options} if options else {"type": "object"}
@@ -70,7 +76,10 @@ def json_schema(
     properties: dict[str, Any] = {
         "settings": {"$ref": refs[Settings, "validation"]["$ref"], "description": "What holds for the whole process."},
         **{kind: _by_name(_KIND_DOCS[kind], entries(kind)) for kind in KINDS},
-        "models": _by_name("How detectors are built and fit, by name.", refs[DiffusionModelConfig, "validation"]),
+        "models": _by_name(
+            "How detectors are built and fit, by name.",
+            {"oneOf": [refs[model, "validation"] for model in MODEL_TYPES.values()]},
+        ),
         "schedulers": _by_name("When scores and fits run, by name.", refs[SchedulerConfig, "validation"]),
         "monitors": _by_name("What is watched, by name.", refs[MonitorConfig, "validation"], minProperties=1),
     }

@@ -52,6 +52,11 @@ class Metrics:
         self.groups_without_model = gauge(
             "tsdiff_groups_without_model", "Groups the newest tick could not score for want of a model.", "monitor"
         )
+        self.groups_cold_start = gauge(
+            "tsdiff_groups_cold_start",
+            "Groups the newest tick scored by a baseline until they have a model.",
+            "monitor",
+        )
         self.source_errors = counter(
             "tsdiff_source_errors_total", "Reads that the source could not answer.", "monitor", "reason"
         )

@@ -10,7 +10,7 @@ import structlog
 from tsdiff_monitor.daemon.fit_slot import FitStopped
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.errors import SourceError, TsdiffError
-from tsdiff_monitor.frame import group_name
+from tsdiff_monitor.frame import Group, group_name
 from tsdiff_monitor.pipeline import FitResult, TickResult
 
 __all__ = ["Reports"]
@@ -24,6 +24,7 @@ class Reports:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._warnings: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._cold: dict[str, frozenset[Group]] = {}
 
     def outcome(self, what: str, monitor: str, work: Callable[[], str]) -> str:
         """The outcome of ``work``, as counted; an exception is one too, and goes no further."""
@@ -50,7 +51,9 @@ class Reports:
         self._report_warnings("tick", monitor, result.warnings)
         self._report_errors("groups not scored", monitor, result.errors)
         self._metrics.rows_scored.labels(monitor).inc(result.rows)
-        self._metrics.groups_without_model.labels(monitor).set(len(result.without_model))
+        self._metrics.groups_without_model.labels(monitor).set(len(result.without_model) - len(result.cold_start))
+        self._metrics.groups_cold_start.labels(monitor).set(len(result.cold_start))
+        self._report_cold_start(monitor, result.cold_start)
         _log.debug("tick done", monitor=monitor, rows=result.rows, groups=result.groups, until=result.scored_until)
         for change in result.changes:
             self._metrics.events.labels(monitor, change.change.value).inc()
@@ -82,6 +85,15 @@ class Reports:
             self._metrics.group_errors.labels(monitor, kind).inc(len(found))
             where, error = found[0]
             _log.warning(message, monitor=monitor, reason=kind, count=len(found), first=where, error=str(error))
+
+    def _report_cold_start(self, monitor: str, groups: list[Group]) -> None:
+        """When groups begin or end to be scored by a baseline, not at every tick."""
+        before, now = self._cold.get(monitor, frozenset()), frozenset(groups)
+        self._cold[monitor] = now
+        if begun := sorted(now - before):
+            _log.info("cold start", monitor=monitor, groups=len(begun), first=group_name(begun[0]))
+        if ended := sorted(before - now):
+            _log.info("cold start over", monitor=monitor, groups=len(ended), first=group_name(ended[0]))
 
     def _report_warnings(self, what: str, monitor: str, warnings: tuple[str, ...]) -> None:
         """Each set of warnings once, not at every tick."""

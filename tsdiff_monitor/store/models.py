@@ -1,5 +1,7 @@
 """The fitted models on disk: one folder per monitor and group, below the storage path.
 
+Until a group's model has been fit, a baseline may stand in for it, in a folder of its own below the group's.
+
 A model remembers a fingerprint of what it was fit on, so that a fit interrupted between groups, or asked for twice,
 does only what is left to do.
 """
@@ -8,26 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.models import ModelConfig
 from tsdiff_monitor.errors import ModelError, OutputError
 from tsdiff_monitor.frame import Frame, Group, group_name
 from tsdiff_monitor.outputs import atomic_path
 
 if TYPE_CHECKING:
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.detectors import Detector
 
 __all__ = ["ModelStore", "fingerprint", "folder_name"]
 
 _FINGERPRINT = "fingerprint"
+_COLD = "cold-start"
 
 
-def fingerprint(frame: Frame, config: DiffusionModelConfig, confirm_rows: int) -> str:
+def fingerprint(frame: Frame, config: ModelConfig, confirm_rows: int) -> str:
     """SHA-256 of everything a fit depends on."""
-    digest = hashlib.sha256(config.model_dump_json().encode())
+    digest = hashlib.sha256(config.model_dump_json(exclude={"cold_start"}).encode())  # that one changes no fit
     digest.update(repr((frame.start.value, frame.step.value, frame.names, confirm_rows)).encode())
     digest.update(frame.values.tobytes())
     return digest.hexdigest()
@@ -38,13 +42,14 @@ class ModelStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._loaded: dict[tuple[str, Group], DiffusionDetector] = {}
+        self._loaded: dict[tuple[str, Group, bool], Detector] = {}
         self._lock = threading.Lock()
 
-    def path(self, monitor: str, group: Group) -> Path:
-        """The folder of a group's model: readable, and distinct for any two groups."""
+    def path(self, monitor: str, group: Group, *, cold: bool = False) -> Path:
+        """The folder of a group's model, or of its ``cold`` start: readable, and distinct for any two groups."""
         readable = re.sub(r"[^\w.=-]+", "_", group_name(group))[:60]
-        return self._root / folder_name(monitor) / f"{readable}-{_short_hash(repr(group))}"
+        folder = self._root / folder_name(monitor) / f"{readable}-{_short_hash(repr(group))}"
+        return folder / _COLD if cold else folder
 
     def is_current(self, monitor: str, group: Group, mark: str) -> bool:
         """Whether the stored model was fit on exactly what ``mark`` stands for, and can be used."""
@@ -54,20 +59,20 @@ class ModelStore:
         except (OSError, ModelError):
             return False
 
-    def get(self, monitor: str, group: Group) -> DiffusionDetector:
-        """The group's model. Raises :class:`ModelError` when there is none, or it cannot be used."""
-        from tsdiff_monitor.detector import DiffusionDetector
+    def get(self, monitor: str, group: Group, *, cold: bool = False) -> Detector:
+        """The group's model, or its ``cold`` start. Raises :class:`ModelError` when there is none that can be used."""
+        from tsdiff_monitor.detectors import load_detector
 
         with self._lock:
-            known = self._loaded.get((monitor, group))
+            known = self._loaded.get((monitor, group, cold))
         if known is not None:
             return known
-        detector = DiffusionDetector.load(self.path(monitor, group))
+        detector = load_detector(self.path(monitor, group, cold=cold))
         with self._lock:
-            return self._loaded.setdefault((monitor, group), detector)
+            return self._loaded.setdefault((monitor, group, cold), detector)
 
-    def put(self, monitor: str, group: Group, detector: DiffusionDetector, mark: str) -> None:
-        """Store a group's new model and use it from now on."""
+    def put(self, monitor: str, group: Group, detector: Detector, mark: str) -> None:
+        """Store a group's new model and use it from now on; its cold start, if any, has done its work."""
         folder = self.path(monitor, group)
         try:  # before the model: stopped in between, the new one must not pass for what the old one was fit on
             (folder / _FINGERPRINT).unlink(missing_ok=True)
@@ -77,7 +82,15 @@ class ModelStore:
         with atomic_path(folder / _FINGERPRINT) as path:
             path.write_text(mark)
         with self._lock:
-            self._loaded[(monitor, group)] = detector
+            self._loaded[(monitor, group, False)] = detector
+            self._loaded.pop((monitor, group, True), None)
+        shutil.rmtree(folder / _COLD, ignore_errors=True)  # what is left over costs a little space, and is never used
+
+    def put_cold(self, monitor: str, group: Group, detector: Detector) -> None:
+        """Store what scores the group until its model has been fit."""
+        detector.save(self.path(monitor, group, cold=True))
+        with self._lock:
+            self._loaded[(monitor, group, True)] = detector
 
     def is_usable(self, monitor: str, group: Group) -> bool:
         """Whether a model is stored for the group that can be loaded."""

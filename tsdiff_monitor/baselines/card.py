@@ -1,0 +1,139 @@
+"""A baseline on disk: one JSON card, which is all there is to it, replaced as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from tsdiff_monitor.baselines.config import BaselineModelConfig
+from tsdiff_monitor.baselines.forecaster import Forecaster
+from tsdiff_monitor.baselines.seasonal import Seasonal
+from tsdiff_monitor.baselines.smoothing import Smoothing
+from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
+from tsdiff_monitor.outputs import atomic_path
+from tsdiff_monitor.scoring.calibration import Calibration
+from tsdiff_monitor.scoring.scaling import Scaler
+from tsdiff_monitor.settings_model import StrictModel
+
+__all__ = ["CARD_VERSION", "BaselineCard", "MetricCard", "describe_metrics", "load_card", "save_card"]
+
+CARD_VERSION = 1
+_CARD = "card.json"
+_NORMALISER_FLOOR = 0.1
+"""Least expected residual of a metric: one that hardly ever moves must not dominate by a rounding."""
+
+Law = Annotated[Smoothing | Seasonal | Forecaster, Field(discriminator="method")]
+"""What forecasts."""
+
+
+class MetricCard(StrictModel):
+    """One metric: its scale in the history, and its residuals on held-out rows, in units of that scale.
+
+    ``normaliser`` is their mean size, ``lower`` and ``upper`` are the quantiles of the expected band.
+    """
+
+    name: str
+    location: float
+    scale: float
+    constant: bool
+    empty: bool
+    normaliser: float
+    lower: float
+    upper: float
+
+
+class BaselineCard(StrictModel):
+    """Everything about a fitted baseline. ``widening`` multiplies its threshold where the history was short."""
+
+    schema_version: int
+    code_version: str
+    kind: str
+    config: BaselineModelConfig
+    metrics: tuple[MetricCard, ...]
+    law: Law
+    calibration: Calibration
+    widening: float
+    fit_start: str
+    fit_end: str
+    fit_rows: int
+    step_seconds: float
+    sha256: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        widths = {len(row) for row in self.law.profile} if isinstance(self.law, Seasonal) else set()
+        if widths | {self.law.metrics} != {len(self.metrics)}:
+            raise ValueError("the forecast must know as many metrics as the card")
+        return self
+
+    def scaler(self) -> Scaler:
+        """The scaler of the fit."""
+        return Scaler(
+            np.array([m.location for m in self.metrics]),
+            np.array([m.scale for m in self.metrics]),
+            np.array([m.constant for m in self.metrics], dtype=bool),
+            np.array([m.empty for m in self.metrics], dtype=bool),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of the card without its own."""
+        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
+
+
+def describe_metrics(names: Sequence[str], scaler: Scaler, residual: np.ndarray, band: float) -> tuple[MetricCard, ...]:
+    """Each metric's card from the residuals ``[T, K]`` of held-out rows, NaN where missing."""
+    cards = []
+    for k, name in enumerate(names):
+        seen = residual[~np.isnan(residual[:, k]), k].astype(np.float64)
+        learnt = bool(seen.size) and not (scaler.constant[k] or scaler.empty[k])
+        lower, upper = np.quantile(seen, [(1 - band) / 2, (1 + band) / 2]) if learnt else (0.0, 0.0)
+        cards.append(
+            MetricCard(
+                name=name,
+                location=float(scaler.location[k]),
+                scale=float(scaler.scale[k]),
+                constant=bool(scaler.constant[k]),
+                empty=bool(scaler.empty[k]),
+                normaliser=max(float(np.abs(seen).mean()), _NORMALISER_FLOOR) if learnt else 1.0,
+                lower=min(float(lower), 0.0),
+                upper=max(float(upper), 0.0),
+            )
+        )
+    return tuple(cards)
+
+
+def save_card(directory: Path, card: BaselineCard) -> None:
+    """Write the card. Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written."""
+    signed = card.model_copy(update={"sha256": card.digest()})
+    with atomic_path(directory / _CARD) as part:
+        part.write_text(signed.model_dump_json(indent=1), encoding="utf-8")
+
+
+def load_card(directory: Path) -> BaselineCard:
+    """Read what :func:`save_card` wrote. Raises :class:`ModelError` when there is none, or it cannot be used."""
+    path = directory / _CARD
+    try:
+        raw: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"{directory}: there is no model here; fit one first") from None
+    except (OSError, ValueError) as error:
+        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != CARD_VERSION:
+        raise CardVersionError(
+            f"{path}: card schema version {version!r}, but this version reads {CARD_VERSION}; fit again"
+        )
+    try:
+        card = BaselineCard.model_validate(raw)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
+        raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None
+    if card.sha256 != card.digest():
+        raise DamagedModelError(f"{path}: damaged, its checksum is not the card's; fit again")
+    return card

@@ -1,0 +1,92 @@
+"""The way of one group's new rows: frame → detector → event logic → writers → store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tsdiff_monitor.config.monitors import QueryConfig
+from tsdiff_monitor.detectors import Detector
+from tsdiff_monitor.errors import WriteError
+from tsdiff_monitor.events.state import TrackerState
+from tsdiff_monitor.events.tracker import EventTracker
+from tsdiff_monitor.frame import Frame, Group, group_name
+from tsdiff_monitor.frame_edits import conformed, trimmed
+from tsdiff_monitor.results import TickResult
+from tsdiff_monitor.scores import ScoreBatch
+from tsdiff_monitor.scoring.rules import Rule
+from tsdiff_monitor.unexpected import unexpected
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.pipeline import Pipeline
+
+__all__ = ["score_group"]
+
+
+def score_group(
+    pipeline: Pipeline,
+    detector: Detector,
+    group: Group,
+    frame: Frame,
+    first: pd.Timestamp,
+    alarms_per_week: float,
+    result: TickResult,
+) -> None:
+    """Score the rows of ``frame`` from ``first`` on and commit what follows from them; the outcome is in ``result``.
+
+    A writer that fails is an error in ``result``; scores and events are committed all the same.
+    """
+    name, monitor, store = pipeline.name, pipeline.monitor, pipeline.store
+    frame, odd = conformed(frame, detector.names)
+    result.warnings += tuple(f"group {group_name(group)}: {text}" for text in odd)
+    # The newest rows without any value are left for a later tick: their samples may only be late.
+    frame = trimmed(frame, head=False)
+    row = max(frame.row(first), 0)
+    if row >= len(frame):
+        return
+    rules = {one.name: _rule(query) for one in frame.series if (query := monitor.queries.get(one.query)) is not None}
+    scores = detector.score(frame, first=row, alarms_per_week=alarms_per_week, rules=rules)
+    state = store.group_state(name, group)
+    tracker = EventTracker(monitor.events, name, group, TrackerState.from_json(state.tracker_json))
+
+    def explain(at: pd.Timestamp, names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
+        return _explained(detector, frame, at, names)
+
+    changes = tracker.advance(scores, explain)
+    batch = ScoreBatch(name, monitor.model, monitor.scheduler, group, frame.rows(row, len(frame)), scores)
+    for written, writer in pipeline.writers.items():
+        try:
+            writer.write(batch)
+        except WriteError as error:
+            result.errors.append((f"writer {written}", error))
+        except Exception as error:  # nor may a stranger's writer
+            result.errors.append((f"writer {written}", unexpected(error, monitor=name, writer=written)))
+    store.commit(name, group, frame.times[-1], tracker.state.to_json(), changes, list(monitor.notify))
+    result.rows += len(scores)
+    result.groups += 1
+    result.changes.extend(changes)
+
+
+def _rule(query: QueryConfig) -> Rule:
+    return Rule(query.detection_direction, query.min_dev_from_expected, query.min_rel_dev_from_expected)
+
+
+def _explained(
+    detector: Detector, frame: Frame, at: pd.Timestamp, names: Sequence[str]
+) -> dict[str, tuple[float, float, float, float]]:
+    """Actual value, expected value and band of the named metrics at one row, from that row and those before it."""
+    row = frame.row(at)
+    past = frame.rows(max(row + 1 - detector.window, 0), row + 1)
+    expected = detector.expected(past, names, first=len(past) - 1, read=1)
+    column = {name: k for k, name in enumerate(frame.names)}
+    return {
+        one.name: (
+            float(frame.values[row, column[one.name]]),
+            float(expected.yhat[0, k]),
+            float(expected.yhat_lower[0, k]),
+            float(expected.yhat_upper[0, k]),
+        )
+        for k, one in enumerate(expected.series)
+    }
