@@ -150,13 +150,15 @@ class DiffusionDetector:
         distance = evidence.distances(scaled, first=begin)
         applied = [(rules or {}).get(name, Rule()) for name in frame.names]
         if not all(rule.trivial for rule in applied):
-            expected = self._forecast(scaled, begin)
-            ignored = disregarded(applied, frame.values[begin:], self.scaler.inverse(expected))
+            since = max(begin - evidence.context, 0)  # the distance of a row takes in a few rows before it
+            expected = self._forecast(scaled, since)
+            ignored = disregarded(applied, frame.values[since:], self.scaler.inverse(expected))
+            as_expected = scaled.copy()
+            as_expected[since:] = np.where(ignored, expected, scaled[since:])
+            distance = np.minimum(distance, evidence.distances(as_expected, first=begin))
+            ignored = ignored[begin - since :]
             contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
             blamed = np.where(ignored, 0.0, blamed)
-            as_expected = scaled.copy()
-            as_expected[begin:] = np.where(ignored, expected, scaled[begin:])
-            distance = np.minimum(distance, evidence.distances(as_expected, first=begin))
         raw = evidence.raw(contribution, distance)[first - begin :]
         threshold = self.card.plans[mode].calibration.threshold(alarms_per_week, frame.step.total_seconds())
         column = {name: k for k, name in enumerate(frame.names)}

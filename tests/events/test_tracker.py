@@ -231,10 +231,11 @@ def test_a_rise_within_the_cooldown_continues_the_event() -> None:
 
 
 def test_culprits_are_the_metrics_that_the_score_came_from() -> None:
-    """Attribution is summed over the event's rows weighted by their score; at most five metrics are named."""
+    """Attribution is summed over the event's rows weighted by their squared score; at most five metrics are named."""
     scores = make_scores([0.1, 1.5, 4.5, 0.1], metrics=8)
     opened = advance(new_tracker(), scores)[0]
-    weight = scores.score[1:3] @ scores.attribution[1:3] / scores.score[1:3].sum()
+    squares = scores.score[1:3] ** 2
+    weight = squares @ scores.attribution[1:3] / squares.sum()
     ranked = sorted(range(8), key=lambda k: (-weight[k], k))[:CULPRITS]
     assert [culprit.metric for culprit in opened.event.culprits] == [f"m{k}" for k in ranked]
     assert [culprit.attribution for culprit in opened.event.culprits] == pytest.approx(weight[ranked])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_crash_while_storing_leaves_no_wrong_fingerprint(tmp_path: Path, detec
             super().save(directory)
             raise KeyboardInterrupt
 
-    dying = DyingDetector(detector.config, detector.card, detector.scaler, detector.imputer)
+    dying = DyingDetector(**{field.name: getattr(detector, field.name) for field in fields(detector)})
     store = ModelStore(tmp_path)
     store.put("hosts", GROUP, detector, "old")
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ import numpy as np
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.scoring.attribution import NormalResiduals
 from tsdiff_monitor.scoring.calibration import Calibration
-from tsdiff_monitor.scoring.codebook import Codebook
+from tsdiff_monitor.scoring.codebook import ROWS, Codebook
 from tsdiff_monitor.scoring.fusion import fuse, reach
 from tsdiff_monitor.scoring.plan import ScoringPlan
 from tsdiff_monitor.scoring.reconstruction import residuals, row_score
@@ -38,6 +38,11 @@ class Evidence:
     def reach(self) -> int:
         """How many rows before a row its score takes in, beside the row's own window."""
         return reach(self.plan.scales, centred=self.plan.centred)
+
+    @property
+    def context(self) -> int:
+        """How many rows before a row its distance takes in."""
+        return ROWS - 1
 
     def contributions(self, scaled: np.ndarray, *, first: int) -> np.ndarray:
         """Absolute residuals of rows ``first <= t < T`` in units of normal ones, ``[T - first, K]``; NaN = missing."""
@@ -79,8 +84,8 @@ def fit_evidence(
     squared = [residuals(imputer, rows, plan, window=window, first=first, seed=seed)[0] for rows, first in spans]
     normal = NormalResiduals.fit(np.sqrt(np.concatenate(squared)), unscaled=unscaled)
     evidence = Evidence(imputer, plan, codebook, normal, active, score, window, seed)
+    far = codebook.normal_distances(scaled, held_out, centred=plan.centred, seed=seed)
     stretches = [
-        evidence.raw(normal.contributions(np.sqrt(part)), evidence.distances(rows, first=first))
-        for part, (rows, first) in zip(squared, spans, strict=True)
+        evidence.raw(normal.contributions(np.sqrt(part)), distance) for part, distance in zip(squared, far, strict=True)
     ]
     return evidence, Calibration.fit(stretches, confirm_rows=confirm_rows)
