@@ -25,6 +25,7 @@ from tsdiff_monitor.frame_edits import any_since, trimmed, without
 from tsdiff_monitor.group_scoring import score_group
 from tsdiff_monitor.plugins import Query, Reader, Reading, ReadRequest, Writer
 from tsdiff_monitor.results import FitResult, TickResult
+from tsdiff_monitor.shared_fit import shared_network
 from tsdiff_monitor.store.models import ModelStore, fingerprint
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.unexpected import unexpected
@@ -76,7 +77,8 @@ class Pipeline:
 
         ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
         Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
-        cannot be fit is reported, and keeps its old model. Raises ``SourceError`` when the source cannot answer.
+        cannot be fit is reported, and keeps its old model; so do all when the network they share cannot be fit. Raises
+        ``SourceError`` when the source cannot answer.
         """
         began = clock()
         end = floor_time(end, self.step)
@@ -84,13 +86,26 @@ class Pipeline:
         reading = self.read(self.request(floor_time(start, self.step), end))
         result = FitResult(warnings=reading.warnings)
         confirm_rows = self.monitor.events.confirm_rows
-        for group, whole in reading.frames.items():
-            if only_missing and self.models.is_usable(self.name, group):
-                result.current.append(group)
-                continue
-            narrowed = whole.between(*spans[group]) if spans and group in spans else whole
-            frame = self.history(group, narrowed)
-            mark = fingerprint(frame, self.model, confirm_rows)
+        usable = {group for group in reading.frames if only_missing and self.models.is_usable(self.name, group)}
+        missing = [group for group in reading.frames if group not in usable]
+        result.current.extend(group for group in reading.frames if group in usable)
+
+        def history(group: Group) -> Frame:
+            whole = reading.frames[group]
+            return self.history(group, whole.between(*spans[group]) if spans and group in spans else whole)
+
+        base = None
+        if missing:
+            try:
+                base = shared_network(
+                    self, reading.frames, history, only_missing=only_missing, progress=progress, clock=clock
+                )
+            except TsdiffError as error:
+                result.errors.extend((group_name(group), error) for group in missing)
+                missing = []
+        for group in missing:
+            frame = history(group)
+            mark = fingerprint(frame, self.model, confirm_rows, base)
             if self.models.is_current(self.name, group, mark):
                 result.current.append(group)
                 continue
@@ -98,6 +113,7 @@ class Pipeline:
                 detector = fit_detector(
                     frame,
                     self.model,
+                    base=base,
                     confirm_rows=confirm_rows,
                     progress=lambda done, total, group=group: progress(group, done, total),  # type: ignore[misc]
                     clock=clock,
@@ -127,7 +143,7 @@ class Pipeline:
 
         A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
         ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model,
-        with ``cold_start`` also those for which a baseline can stand in until they have one; the monitor's allowance of
+        with ``cold_start`` also those for which something can stand in until they have one; the monitor's allowance of
         alarms is split over them, by default over all that the source has now. Raises ``SourceError`` when the source
         cannot answer: no verdict is made from that.
         """
@@ -216,8 +232,8 @@ class Pipeline:
         return {group: detector for group, detector in found.items() if detector is not None}
 
     def _cold_start(self) -> ColdStart | None:
-        if isinstance(self.model, DiffusionModelConfig) and self.model.cold_start != "none":
-            return ColdStart(self, self.model.cold_start)
+        if isinstance(self.model, DiffusionModelConfig) and (self.model.shared or self.model.cold_start != "none"):
+            return ColdStart(self, self.model)
         return None
 
     def _due(self, oldest: pd.Timestamp) -> dict[Group, pd.Timestamp]:

@@ -10,7 +10,8 @@ from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.masks import gratings
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
-from tsdiff_monitor.diffusion.training import TrainingPlan, train
+from tsdiff_monitor.diffusion.training import TrainingGroup, TrainingPlan, train, train_shared
+from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 
 WINDOW = 16
 PLAN = TrainingPlan(steps=30, batch=32)
@@ -104,3 +105,35 @@ def test_the_worst_windows_are_trimmed() -> None:
 def test_few_steps_are_enough_to_run(steps: int) -> None:
     """The schedule of the learning rate holds for any number of steps."""
     assert _train(_imputer(), _sine(), TrainingPlan(steps=steps, batch=4)) == steps
+
+
+def _groups(*metrics: int) -> list[TrainingGroup]:
+    rows = [_sine().repeat(1, K)[:, :K] for K in metrics]
+    return [TrainingGroup(one, torch.arange(len(one) - WINDOW + 1)) for one in rows]
+
+
+def _two_way() -> Imputer:
+    torch.manual_seed(0)
+    return Imputer(TwoWayNetwork(window=WINDOW, patch=WINDOW, width=32, layers=1), Preconditioner())
+
+
+def test_one_network_learns_from_groups_of_any_size() -> None:
+    """Groups of 1, 2 and 5 metrics teach one network, which then imputes a group of 3 that it has never seen."""
+    imputer = _two_way()
+    plan = TrainingPlan(steps=300, batch=32, learning_rate=5e-3)
+    generator = torch.Generator().manual_seed(0)
+    assert train_shared(imputer, _groups(1, 2, 5), window=WINDOW, plan=plan, generator=generator) == 300
+    assert _imputation_error(imputer, _groups(3)[0].rows) < 0.5
+
+
+def test_batches_of_shared_training_are_bounded() -> None:
+    """A group of very many metrics is shown in parts, of no more than 128; of others half of the batches are parts."""
+    seen: dict[int, list[int]] = {8: [], 300: []}
+    for metrics, sizes in seen.items():
+        imputer = _two_way()
+        imputer.network.register_forward_pre_hook(lambda _, given, sizes=sizes: sizes.append(given[0].shape[2]))
+        plan = TrainingPlan(steps=20, batch=2)
+        train_shared(imputer, _groups(metrics), window=WINDOW, plan=plan, generator=torch.Generator().manual_seed(0))
+    assert max(seen[300]) == 128
+    assert 5 <= seen[8].count(8) <= 18
+    assert min(seen[8]) >= 2

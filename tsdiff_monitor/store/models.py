@@ -1,6 +1,7 @@
 """The fitted models on disk: one folder per monitor and group, below the storage path.
 
-Until a group's model has been fit, a baseline may stand in for it, in a folder of its own below the group's.
+Until a group's model has been fit, another may stand in for it, in a folder of its own below the group's. Where the
+groups of a monitor share a network, it is in the folder ``shared`` beside theirs.
 
 A model remembers a fingerprint of what it was fit on, so that a fit interrupted between groups, or asked for twice,
 does only what is left to do.
@@ -19,21 +20,26 @@ from tsdiff_monitor.config.models import ModelConfig
 from tsdiff_monitor.errors import ModelError, OutputError
 from tsdiff_monitor.frame import Frame, Group, group_name
 from tsdiff_monitor.outputs import atomic_path
+from tsdiff_monitor.runtimes import require_torch
 
 if TYPE_CHECKING:
     from tsdiff_monitor.detectors import Detector
+    from tsdiff_monitor.shared import SharedNetwork
 
 __all__ = ["ModelStore", "fingerprint", "folder_name"]
 
 _FINGERPRINT = "fingerprint"
 _COLD = "cold-start"
+_SHARED = "shared"  # no group's: their folders end in a hash
 
 
-def fingerprint(frame: Frame, config: ModelConfig, confirm_rows: int) -> str:
-    """SHA-256 of everything a fit depends on."""
+def fingerprint(frame: Frame, config: ModelConfig, confirm_rows: int, base: SharedNetwork | None = None) -> str:
+    """SHA-256 of everything a fit depends on, the shared network it is based on included."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"cold_start"}).encode())  # that one changes no fit
     digest.update(repr((frame.start.value, frame.step.value, frame.names, confirm_rows)).encode())
     digest.update(frame.values.tobytes())
+    if base is not None:
+        digest.update(base.digest.encode())
     return digest.hexdigest()
 
 
@@ -43,6 +49,7 @@ class ModelStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._loaded: dict[tuple[str, Group, bool], Detector] = {}
+        self._shared: dict[str, SharedNetwork] = {}
         self._lock = threading.Lock()
 
     def path(self, monitor: str, group: Group, *, cold: bool = False) -> Path:
@@ -74,13 +81,7 @@ class ModelStore:
     def put(self, monitor: str, group: Group, detector: Detector, mark: str) -> None:
         """Store a group's new model and use it from now on; its cold start, if any, has done its work."""
         folder = self.path(monitor, group)
-        try:  # before the model: stopped in between, the new one must not pass for what the old one was fit on
-            (folder / _FINGERPRINT).unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: the model cannot be stored here ({error.strerror or error})") from error
-        detector.save(folder)
-        with atomic_path(folder / _FINGERPRINT) as path:
-            path.write_text(mark)
+        _save(detector, folder, mark)
         with self._lock:
             self._loaded[(monitor, group, False)] = detector
             self._loaded.pop((monitor, group, True), None)
@@ -91,6 +92,35 @@ class ModelStore:
         detector.save(self.path(monitor, group, cold=True))
         with self._lock:
             self._loaded[(monitor, group, True)] = detector
+
+    def get_shared(self, monitor: str, mark: str | None = None) -> SharedNetwork:
+        """The network that the monitor's groups share; with ``mark``, only if it was fit on what that stands for.
+
+        Raises :class:`ModelError` when there is none that can be used.
+        """
+        require_torch("a shared network needs torch, which is not installed: pip install torch")
+        from tsdiff_monitor.shared import SharedNetwork
+
+        folder = self._root / folder_name(monitor) / _SHARED
+        with self._lock:
+            network = self._shared.get(monitor)
+        if network is None:
+            network = SharedNetwork.load(folder)
+            with self._lock:
+                network = self._shared.setdefault(monitor, network)
+        try:
+            current = mark is None or (folder / _FINGERPRINT).read_bytes() == mark.encode()
+        except OSError:
+            current = False
+        if not current:
+            raise ModelError(f"{folder}: the shared network was fit on something else; fit again")
+        return network
+
+    def put_shared(self, monitor: str, network: SharedNetwork, mark: str) -> None:
+        """Store the network that the monitor's groups share, and use it from now on."""
+        _save(network, self._root / folder_name(monitor) / _SHARED, mark)
+        with self._lock:
+            self._shared[monitor] = network
 
     def is_usable(self, monitor: str, group: Group) -> bool:
         """Whether a model is stored for the group that can be loaded."""
@@ -103,6 +133,17 @@ class ModelStore:
     def exists(self, monitor: str, group: Group) -> bool:
         """Whether a model is stored for the group, usable or not."""
         return (self.path(monitor, group) / "card.json").exists()
+
+
+def _save(model: Detector | SharedNetwork, folder: Path, mark: str) -> None:
+    """Store a model and what it was fit on."""
+    try:  # before the model: stopped in between, the new one must not pass for what the old one was fit on
+        (folder / _FINGERPRINT).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the model cannot be stored here ({error.strerror or error})") from error
+    model.save(folder)
+    with atomic_path(folder / _FINGERPRINT) as path:
+        path.write_text(mark)
 
 
 def folder_name(monitor: str) -> str:
