@@ -19,6 +19,7 @@ from tsdiff_monitor.pipeline import Pipeline
 from tsdiff_monitor.plugins import Context, Notifier, Reader, Writer
 from tsdiff_monitor.store.models import ModelStore
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.threads import use_threads
 
 if TYPE_CHECKING:
     import httpx
@@ -73,7 +74,8 @@ def assemble(
     """
     rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
     storage = storage or config.settings.storage_path
-    _use_threads(config.settings.workers)
+    if config.settings.workers is not None:
+        use_threads(config.settings.workers)
 
     def build(entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
         return {
@@ -112,13 +114,6 @@ def assemble(
         observe=observe or (lambda _: None),
     )
     return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, claim)
-
-
-def _use_threads(workers: int | None) -> None:
-    import torch
-
-    if workers is not None:
-        torch.set_num_threads(workers)
 
 
 def _claim(storage: Path) -> IO[str]:

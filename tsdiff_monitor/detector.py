@@ -13,32 +13,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
-from torch import nn
 
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.detectors import Mode
-from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.network import TimeTokenNetwork
-from tsdiff_monitor.diffusion.precondition import Preconditioner
-from tsdiff_monitor.diffusion.training import TrainingPlan, train
-from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 from tsdiff_monitor.diffusion.weights import ModelCard, PlanCard, load_model, save_model
 from tsdiff_monitor.errors import DamagedModelError, DataError, SchemaMismatchError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.runtimes import fit_denoiser, load_denoiser, stored
 from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.attribution import NormalResiduals, attribute
 from tsdiff_monitor.scoring.bands import sample_band
 from tsdiff_monitor.scoring.codebook import Codebook
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.evidence import Evidence, fit_evidence
 from tsdiff_monitor.scoring.holdout import split_history
 from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
 from tsdiff_monitor.scoring.reconstruction import residuals
+from tsdiff_monitor.scoring.regression import Regression
 from tsdiff_monitor.scoring.rules import Rule, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.shared import SharedNetwork
 
 __all__ = ["DiffusionDetector", "Mode"]
 
@@ -48,6 +47,7 @@ _SIGMA_MAX = 20.0
 """So much noise that the network expects nothing of it: pure imputation."""
 _WORDS = "codebook.words"
 """What the codebook is called among the weights."""
+_MOMENTS, _QUANTILES = "regression.moments", "regression.quantiles"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,10 @@ class DiffusionDetector:
     config: DiffusionModelConfig
     card: ModelCard
     scaler: Scaler
-    imputer: Imputer
+    imputer: WindowDenoiser
     codebook: Codebook
+    regression: Regression | None = None
+    """What a metric is expected to be given the others, where the network cannot tell one metric from another."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ class DiffusionDetector:
         frame: Frame,
         config: DiffusionModelConfig | None = None,
         *,
+        base: SharedNetwork | None = None,
         confirm_rows: int = 2,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
         clock: Callable[[], float] = time.monotonic,
@@ -89,8 +92,13 @@ class DiffusionDetector:
 
         Raises :class:`DataError` for fewer rows than a window or a frame without a value. With the same frame, seed and
         number of threads the result is the same, unless the time budget ends training early.
+
+        With ``base`` its network is used as it is, or adapted by the configuration's ``adapt_steps``; the configuration
+        is then that of ``base`` unless given, and :class:`ModelError` is raised when it asks for another network.
         """
-        config = config or DiffusionModelConfig()
+        config = config or (DiffusionModelConfig() if base is None else base.config)
+        if base is not None:
+            base.check(config)
         names = frame.names
         if len(frame) < config.window:
             raise DataError(
@@ -102,19 +110,10 @@ class DiffusionDetector:
         scaler = Scaler.fit(frame.values)
         scaled = scaler.transform(frame.values)
         split = split_history(scaled, config.window)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            imputer = _imputer(config, len(names))
-        steps = train(
-            imputer,
-            torch.from_numpy(scaled),
-            torch.from_numpy(split.training_starts),
-            window=config.window,
-            plan=TrainingPlan(steps=config.fit_steps, budget_seconds=config.fit_budget.total_seconds()),
-            generator=torch.Generator().manual_seed(config.seed),
-            progress=progress,
-            clock=clock,
-        )
+        imputer, steps = fit_denoiser(
+            config, None if base is None else base.imputer, scaled, split.training_starts,
+            progress=progress, clock=clock,
+        )  # fmt: skip
         unscaled, active = scaler.constant | scaler.empty, ~scaler.empty
         codebook = Codebook.fit(scaled, split.held_out, seed=config.seed)
         plans = {}
@@ -125,7 +124,8 @@ class DiffusionDetector:
             )  # fmt: skip
             plans[plan.name] = PlanCard(normaliser=fitted.normal.mean, calibration=calibration)
         card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps, typical=codebook.typical)
-        return cls(config, card, scaler, imputer, codebook)
+        regression = Regression.fit(scaled, split.held_out, band=config.band) if config.is_two_way(len(names)) else None
+        return cls(config, card, scaler, imputer, codebook, regression)
 
     def score(
         self,
@@ -181,33 +181,40 @@ class DiffusionDetector:
         first = min(first, last)
         scaled = self.scaler.transform(frame.values)
         hidden = np.isin(frame.names, names)
-        quantiles = sample_band(
-            self.imputer, scaled, hidden,
-            window=self.config.window, rows=(first, last), read=min(read, self.config.window),
-            samples=self.config.samples, band=self.config.band, seed=self.config.seed,
-            sampler=self.config.sampler, sampler_steps=self.config.sampler_steps,
-        )  # fmt: skip
+        if self.regression is not None and not np.isnan(scaled[:last, ~hidden]).all():
+            quantiles = self.regression.expected(scaled[first:last], hidden)
+        else:
+            quantiles = sample_band(
+                self.imputer, scaled, hidden,
+                window=self.config.window, rows=(first, last), read=min(read, self.config.window),
+                samples=self.config.samples, band=self.config.band, seed=self.config.seed,
+                sampler=self.config.sampler, sampler_steps=self.config.sampler_steps,
+            )  # fmt: skip
         column = {name: k for k, name in enumerate(frame.names)}
         middle, lower, upper = (self.scaler.inverse(q)[:, [column[name] for name in names]] for q in quantiles)
         return Expected(frame.times[first:last], series, middle, lower, upper)
 
     def save(self, directory: Path) -> None:
         """Write weights and card; a crash in between leaves the previous model in place."""
-        words = {_WORDS: torch.from_numpy(self.codebook.words)}
-        save_model(directory, self.card, self.imputer.network.state_dict() | words)
+        arrays = {_WORDS: self.codebook.words}
+        if self.regression is not None:
+            arrays |= {_MOMENTS: self.regression.moments, _QUANTILES: self.regression.quantiles}
+        state, graph = stored(self.imputer)
+        save_model(directory, self.card, state | arrays, graph)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
         card, state = load_model(directory)
-        imputer = _imputer(card.config, len(card.metrics))
+        regression = None
         try:
-            codebook = Codebook(state.pop(_WORDS).numpy(), card.typical)
-            imputer.network.load_state_dict(state)
-        except (KeyError, RuntimeError):
+            codebook = Codebook(state.pop(_WORDS), card.typical)
+            if card.config.is_two_way(len(card.metrics)):
+                regression = Regression(state.pop(_MOMENTS), state.pop(_QUANTILES))
+        except KeyError:
             raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
-        imputer.network.eval()
-        return cls(card.config, card, card.scaler(), imputer, codebook)
+        imputer = load_denoiser(directory, card, state)
+        return cls(card.config, card, card.scaler(), imputer, codebook, regression)
 
     def _aligned(self, frame: Frame) -> Frame:
         """The frame with its metrics in the order of the fit."""
@@ -242,17 +249,6 @@ class DiffusionDetector:
         plan = forecast_plan(window, scaled.shape[1], sigma=_SIGMA_MAX)
         _, signed = residuals(self.imputer, scaled, plan, window=window, first=first, seed=seed)
         return np.asarray(scaled[first:] - signed)
-
-
-def _imputer(config: DiffusionModelConfig, metrics: int) -> Imputer:
-    """An untrained denoiser for a group of ``metrics``."""
-    network: nn.Module
-    if config.network == "two_way" or (config.network == "auto" and metrics == 1):
-        # One token per metric: attention over patches of time as well was slower and no better (docs/model.md).
-        network = TwoWayNetwork(window=config.window, patch=config.window, width=config.width, layers=config.layers)
-    else:
-        network = TimeTokenNetwork(metrics, window=config.window, width=config.width, layers=config.layers)
-    return Imputer(network, Preconditioner())
 
 
 def _plans(config: DiffusionModelConfig, metrics: int) -> tuple[ScoringPlan, ...]:

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tsdiff_monitor.config.models import MODEL_TYPES, ModelConfig
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.rules import Rule
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.shared import SharedNetwork
 
 __all__ = ["Detector", "Mode", "fit_detector", "load_detector"]
 
@@ -79,12 +82,19 @@ def fit_detector(
     frame: Frame,
     config: ModelConfig,
     *,
+    base: SharedNetwork | None = None,
     confirm_rows: int = 2,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Detector:
-    """Fit the kind of detector that ``config`` describes. Raises :class:`~tsdiff_monitor.errors.DataError`."""
-    fitted: Detector = _class(config.type).fit(frame, config, confirm_rows=confirm_rows, progress=progress, clock=clock)
+    """Fit the kind of detector that ``config`` describes, on ``base`` where groups share a network.
+
+    Raises :class:`~tsdiff_monitor.errors.DataError`.
+    """
+    options = {} if base is None else {"base": base}
+    fitted: Detector = _class(config.type).fit(
+        frame, config, confirm_rows=confirm_rows, progress=progress, clock=clock, **options
+    )
     return fitted
 
 

@@ -17,7 +17,7 @@ __all__ = ["FitResult", "TickResult"]
 class TickResult:
     """What one tick did. ``errors`` are per group (or writer): they stopped that one, not the others.
 
-    ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by a baseline meanwhile.
+    ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by what stands in meanwhile.
     """
 
     rows: int = 0

@@ -48,11 +48,20 @@ EXPECTED = {
     ],
     "listen_address_without_host": [("settings.web.listen_address", "has no host", "0.0.0.0:8490 for every address")],
     "listen_address_without_port": [("settings.web.listen_address", "has no port", "write it like 127.0.0.1:8490")],
+    "model_adapts_nothing_shared": [
+        ("models.default", "`adapt_steps` has no effect without `shared: true`", "leave it out, or share the network")
+    ],
     "model_key_of_another_type": [
         ("models.default.fit_steps", "unknown key", "valid keys: type, method, window, fit_window, period, forecaster,")
     ],
     "model_key_without_effect": [
         ("models.default", "`period` has no effect with method 'smoothing'", "leave it out, or use 'seasonal'")
+    ],
+    "model_precision_without_runtime": [
+        ("models.default", "`precision` has no effect with runtime 'torch'", "leave it out, or use runtime 'onnx'")
+    ],
+    "model_shared_but_tied_to_metrics": [
+        ("models.default", "`network: time` is tied to the metrics of one group", "leave it out, or use two_way")
     ],
     "model_type_unknown": [
         (

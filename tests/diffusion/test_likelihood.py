@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -32,8 +33,8 @@ def exact(x: Tensor) -> Tensor:
     return torch.distributions.MultivariateNormal(MEAN, noisy).log_prob(x)
 
 
-def sigmas(steps: int) -> Tensor:
-    return geometric_sigmas(steps + 1, sigma_min=LEAST, sigma_max=5000.0).double()
+def sigmas(steps: int) -> np.ndarray:
+    return geometric_sigmas(steps + 1, sigma_min=LEAST, sigma_max=5000.0).astype(np.float64)
 
 
 def test_exact_trace_gives_the_exact_likelihood() -> None:
@@ -88,7 +89,7 @@ def test_the_end_of_the_flow_may_keep_the_datas_variance() -> None:
         return x / (1 + sigma**2)
 
     x = points()
-    short = geometric_sigmas(60, sigma_min=LEAST, sigma_max=5.0).double()
+    short = geometric_sigmas(60, sigma_min=LEAST, sigma_max=5.0).astype(np.float64)
     found = flow_log_likelihood(standard, x, short, exact_divergence, sigma_data=1.0)
     wanted = torch.distributions.Normal(0.0, (1 + LEAST**2) ** 0.5).log_prob(x).sum(1)
     assert found == pytest.approx(wanted, abs=1e-3)

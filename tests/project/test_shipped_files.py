@@ -61,3 +61,13 @@ def test_first_configuration_of_the_readme_is_good(tmp_path: Path) -> None:
     path = tmp_path / "monitor.yml"
     path.write_text(block.group(1))
     assert lint(load_config(path, environ={})) == []
+
+
+def test_edge_installation_names_every_dependency() -> None:
+    """What is installed by hand where torch is left out is all that the package needs, but torch."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[\[<>=~!]", requirement)[0] for requirement in project["dependencies"]}
+    page = (ROOT / "docs/operations.md").read_text()
+    command = re.search(r"pip install (onnxruntime (?:.*\\\n)?.*)", page)
+    assert command is not None
+    assert set(command[1].replace("\\", "").split()) == needed - {"torch"} | {"onnxruntime"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -43,3 +44,10 @@ class Imputer:
         )
         denoised = self.precondition.c_skip(level) * noisy + self.precondition.c_out(level) * f
         return torch.where(given, windows, denoised)
+
+    @torch.no_grad()
+    def denoise_arrays(self, noisy: np.ndarray, sigma: float, windows: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """:meth:`denoise` on writable arrays: scoring's :class:`~tsdiff_monitor.scoring.denoiser.WindowDenoiser`."""
+        level = torch.full((len(noisy),), sigma)
+        given = (torch.from_numpy(array) for array in (windows, target))
+        return np.asarray(self.denoise(torch.from_numpy(noisy), level, *given).numpy())

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -70,7 +71,7 @@ def hutchinson(probes: Float[Tensor, "P _ D"]) -> Divergence:
 def flow_log_likelihood(
     denoise: Denoiser,
     x: Float[Tensor, "B D"],
-    sigmas: Float[Tensor, " n"],
+    sigmas: Float[np.ndarray, " n"],
     divergence: Divergence,
     *,
     cells: Bool[Tensor, "#B D"] | None = None,

@@ -1,6 +1,7 @@
 """Target masks: which cells of a window are imputed. True = hidden from the model and imputed.
 
-Deterministic masks (for scoring) have shape ``[L, K]``; random ones (for training) ``[B, L, K]``.
+Deterministic masks have shape ``[L, K]`` and are those of scoring (:mod:`tsdiff_monitor.scoring.masks`) as tensors;
+random ones (for training) have shape ``[B, L, K]``.
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from tsdiff_monitor.scoring import masks
+
 __all__ = ["forecast_mask", "gratings", "metric_mask", "random_gaps", "random_masks"]
 
 
 def gratings(window: int, metrics: int, width: int) -> tuple[Bool[Tensor, "L K"], Bool[Tensor, "L K"]]:
     """Two complementary gratings of bars ``width`` rows wide over all metrics: every cell is imputed exactly once."""
-    bars = (torch.arange(window) // width) % 2 == 0
-    first = bars[:, None].expand(window, metrics).clone()
-    return first, ~first
+    first, second = masks.gratings(window, metrics, width)
+    return torch.from_numpy(first), torch.from_numpy(second)
 
 
 def forecast_mask(window: int, metrics: int, rows: int) -> Bool[Tensor, "L K"]:
     """The newest ``rows`` rows of every metric."""
-    return (torch.arange(window) >= window - rows)[:, None].expand(window, metrics).clone()
+    return torch.from_numpy(masks.forecast_mask(window, metrics, rows))
 
 
 def metric_mask(window: int, hidden: Bool[Tensor, " K"], *, rows: int | None = None) -> Bool[Tensor, "L K"]:
     """The ``hidden`` metrics, over the newest ``rows`` rows (all rows when None), given all the others."""
-    newest = torch.arange(window) >= window - (window if rows is None else rows)
-    return newest[:, None] & hidden[None, :]
+    return torch.from_numpy(masks.metric_mask(window, hidden.numpy(), rows=rows))
 
 
 def random_masks(batch: int, window: int, metrics: int, generator: torch.Generator) -> Bool[Tensor, "B L K"]:

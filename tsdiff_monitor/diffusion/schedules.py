@@ -10,11 +10,10 @@ Every schedule gives its levels falling, and then 0.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 __all__ = [
     "Schedule",
@@ -33,34 +32,36 @@ __all__ = [
 class Schedule(Protocol):
     """``steps`` noise levels falling from ``sigma_max`` to ``sigma_min``, then 0."""
 
-    def __call__(self, steps: int, *, sigma_min: float = ..., sigma_max: float = ...) -> Tensor: ...
+    def __call__(self, steps: int, *, sigma_min: float = ..., sigma_max: float = ...) -> np.ndarray: ...
 
 
-def sigma_of(alpha_bar: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def sigma_of(alpha_bar: Float[Any, "*shape"]) -> Float[Any, "*shape"]:
     """The noise level σ at which a variance-preserving process has kept the share ᾱ of the variance."""
-    return ((1 - alpha_bar) / alpha_bar).sqrt()
+    return ((1 - alpha_bar) / alpha_bar) ** 0.5
 
 
-def alpha_bar_of(sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def alpha_bar_of(sigma: Float[Any, "*shape"]) -> Float[Any, "*shape"]:
     """The inverse of :func:`sigma_of`."""
     return 1 / (1 + sigma**2)
 
 
 def karras_sigmas(
     steps: int, *, sigma_min: float = 0.02, sigma_max: float = 20.0, rho: float = 7.0
-) -> Float[Tensor, " {steps}+1"]:
+) -> Float[np.ndarray, " {steps}+1"]:
     """Karras et al. 2022, equation 5: ``steps`` falling noise levels, then 0."""
-    share = torch.linspace(0, 1, steps)
+    share = np.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return _to_zero((high + share * (low - high)) ** rho)
 
 
-def geometric_sigmas(steps: int, *, sigma_min: float = 0.02, sigma_max: float = 20.0) -> Float[Tensor, " {steps}+1"]:
+def geometric_sigmas(
+    steps: int, *, sigma_min: float = 0.02, sigma_max: float = 20.0
+) -> Float[np.ndarray, " {steps}+1"]:
     """Levels with a constant ratio: Song et al. 2021 (score SDE), appendix C, σ(t) = σ_min (σ_max / σ_min)^t.
 
     They are uniform in the logarithm of the signal-to-noise ratio, as DPM-Solver steps (Lu et al. 2022).
     """
-    share = torch.linspace(0, 1, steps)
+    share = np.linspace(0, 1, steps)
     return _to_zero(sigma_max * (sigma_min / sigma_max) ** share)
 
 
@@ -71,33 +72,32 @@ def vp_sigmas(
     sigma_max: float = 20.0,
     beta_min: float = 0.1,
     beta_max: float = 20.0,
-) -> Float[Tensor, " {steps}+1"]:
+) -> Float[np.ndarray, " {steps}+1"]:
     """Levels uniform in the time of the VP SDE with β(t) = β_min + t (β_max - β_min): Song et al. 2021, appendix C.
 
     There -ln ᾱ(t) = ∫β = β_min t + (β_max - β_min) t² / 2, and it is ln(1 + σ²); both directions are closed forms.
     """
     slope = beta_max - beta_min
-    ends = torch.tensor([sigma_max, sigma_min], dtype=torch.float64).square().log1p()
-    late, early = ((beta_min**2 + 2 * slope * ends).sqrt() - beta_min) / slope
-    t = late + torch.linspace(0, 1, steps) * (early - late)
-    return _to_zero((beta_min * t + slope * t**2 / 2).expm1().sqrt().float())
+    ends = np.log1p(np.square([sigma_max, sigma_min]))
+    late, early = (np.sqrt(beta_min**2 + 2 * slope * ends) - beta_min) / slope
+    t = late + np.linspace(0, 1, steps) * (early - late)
+    return _to_zero(np.sqrt(np.expm1(beta_min * t + slope * t**2 / 2)))
 
 
-def linear_betas(steps: int, *, first: float = 1e-4, last: float = 0.02) -> Float[Tensor, " {steps}"]:
+def linear_betas(steps: int, *, first: float = 1e-4, last: float = 0.02) -> Float[np.ndarray, " {steps}"]:
     """Ho et al. 2020, section 4: β rises evenly from ``first`` to ``last``."""
-    return torch.linspace(first, last, steps)
+    return np.linspace(first, last, steps)
 
 
-def quadratic_betas(steps: int, *, first: float = 1e-4, last: float = 0.5) -> Float[Tensor, " {steps}"]:
+def quadratic_betas(steps: int, *, first: float = 1e-4, last: float = 0.5) -> Float[np.ndarray, " {steps}"]:
     """Tashiro et al. 2021 (CSDI), appendix E: √β rises evenly; CSDI and ImDiffusion take 50 steps."""
-    return torch.linspace(first**0.5, last**0.5, steps) ** 2
+    return np.linspace(first**0.5, last**0.5, steps) ** 2
 
 
-def beta_sigmas(betas: Float[Tensor, " n"]) -> Float[Tensor, " n+1"]:
+def beta_sigmas(betas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:
     """The levels of a discrete VP process: ᾱ_t = ∏(1 - β_s) (Ho et al. 2020, equation 4), latest first, then 0."""
-    alpha_bar = (1 - betas.double()).cumprod(0)
-    return _to_zero(sigma_of(alpha_bar).flip(0).to(betas.dtype))
+    return _to_zero(sigma_of(np.cumprod(1 - betas))[::-1])
 
 
-def _to_zero(sigmas: Tensor) -> Tensor:
-    return torch.cat([sigmas, torch.zeros(1, dtype=sigmas.dtype)])
+def _to_zero(sigmas: np.ndarray) -> np.ndarray:
+    return np.append(sigmas, 0.0).astype(np.float32)

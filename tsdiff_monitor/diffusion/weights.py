@@ -1,7 +1,9 @@
-"""A model on disk: weights in safetensors beside a JSON card. Nothing is ever unpickled.
+"""A model on disk: weights in safetensors (the network in ONNX with `runtime: onnx`) beside a JSON card.
 
-The card names the weights file and its SHA-256 and is replaced last, so it is the commit: a crash at any point leaves
-either the old model or the new one.
+Nothing is ever unpickled, and a group's model is read without torch.
+
+The card names the files and their SHA-256 and is replaced last, so it is the commit: a crash at any point leaves either
+the old model or the new one.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from pydantic import ValidationError, model_validator
@@ -27,7 +29,18 @@ from tsdiff_monitor.settings_model import StrictModel
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CARD_VERSION", "MetricCard", "ModelCard", "PlanCard", "load_card", "load_model", "save_model"]
+__all__ = [
+    "CARD_VERSION",
+    "MetricCard",
+    "ModelCard",
+    "PlanCard",
+    "StoredCard",
+    "load_card",
+    "load_graph",
+    "load_model",
+    "load_stored",
+    "save_model",
+]
 
 CARD_VERSION = 2
 _CARD = "card.json"
@@ -51,23 +64,33 @@ class PlanCard(StrictModel):
     calibration: Calibration
 
 
-class ModelCard(StrictModel):
-    """Everything about a fitted model but its weights."""
+class StoredCard(StrictModel):
+    """What every card says: of which version and kind it is, how it was fit, and which file holds its weights."""
 
     schema_version: int
     code_version: str
     kind: str
     config: DiffusionModelConfig
+    weights: str = ""
+    weights_sha256: str = ""
+
+
+_Card = TypeVar("_Card", bound=StoredCard)
+
+
+class ModelCard(StoredCard):
+    """Everything about a fitted model but its weights."""
+
     metrics: tuple[MetricCard, ...]
     plans: Mapping[str, PlanCard]
     typical: float
+    network: str = ""
+    network_sha256: str = ""
     fit_start: str
     fit_end: str
     fit_rows: int
     step_seconds: float
     steps: int
-    weights: str = ""
-    weights_sha256: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -123,47 +146,84 @@ class ModelCard(StrictModel):
         )
 
 
-def save_model(directory: Path, card: ModelCard, state: Mapping[str, Tensor]) -> None:
-    """Write weights, then the card that names them, then remove weights no card names any more.
+def save_model(
+    directory: Path, card: StoredCard, state: Mapping[str, Tensor | np.ndarray], graph: bytes | None = None
+) -> None:
+    """Write weights and the ONNX ``graph``, if any, then the card that names them, then remove what no card names.
 
     Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written.
     """
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
-    data = save({name: tensor.contiguous() for name, tensor in state.items()})
+    data = save({name: np.asarray(values, order="C") for name, values in state.items()})
     digest = hashlib.sha256(data).hexdigest()
     weights = f"weights-{digest[:16]}.safetensors"
-    named = card.model_copy(update={"weights": weights, "weights_sha256": digest})
-    with atomic_path(directory / weights) as part:
-        part.write_bytes(data)
+    update, files = {"weights": weights, "weights_sha256": digest}, {weights: data}
+    if graph is not None:
+        digest = hashlib.sha256(graph).hexdigest()
+        network = f"network-{digest[:16]}.onnx"
+        update |= {"network": network, "network_sha256": digest}
+        files[network] = graph
+    named = card.model_copy(update=update)
+    for name, content in files.items():
+        with atomic_path(directory / name) as part:
+            part.write_bytes(content)
     with atomic_path(directory / _CARD) as part:
         part.write_text(named.model_dump_json(indent=1), encoding="utf-8")
     with suppress(OSError):  # the model is stored; what is left over costs space only, and the next save tries again
-        for stale in (*directory.glob("weights-*"), *directory.glob(".*.part*")):  # the latter a killed run left
-            if stale.name != weights:
+        # the last ones a killed run left
+        for stale in (*directory.glob("weights-*"), *directory.glob("network-*"), *directory.glob(".*.part*")):
+            if stale.name not in files:
                 stale.unlink(missing_ok=True)
 
 
-def load_model(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+def load_model(directory: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
     """The card and the weights. Raises :class:`ModelError` when there is none, or it cannot be used."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+    return _load(directory, ModelCard)
 
-    card = load_card(directory)
-    try:
-        data = (directory / card.weights).read_bytes()
-    except OSError as error:
-        raise DamagedModelError(f"{directory / card.weights}: cannot be read ({error.strerror}); fit again") from None
-    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
-        raise DamagedModelError(f"{directory / card.weights}: damaged, its checksum is not the card's; fit again")
+
+def load_stored(directory: Path, kind: type[_Card]) -> tuple[_Card, dict[str, Tensor]]:
+    """A card of one ``kind`` and its weights as tensors. Raises :class:`ModelError` as :func:`load_model` does."""
+    import torch
+
+    card, arrays = _load(directory, kind)
+    return card, {name: torch.tensor(values) for name, values in arrays.items()}
+
+
+def load_graph(directory: Path, card: ModelCard) -> bytes:
+    """The ONNX graph that the card names. Raises :class:`DamagedModelError`."""
+    return _checked(directory / card.network, card.network_sha256)
+
+
+def _load(directory: Path, kind: type[_Card]) -> tuple[_Card, dict[str, np.ndarray]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    card = _read_card(directory, kind)
+    data = _checked(directory / card.weights, card.weights_sha256)
     try:
         return card, load(data)
     except SafetensorError as error:
         raise DamagedModelError(f"{directory / card.weights}: damaged ({error}); fit again") from None
 
 
+def _checked(path: Path, sha256: str) -> bytes:
+    """A file's content, if it is what the card says."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedModelError(f"{path}: cannot be read ({error.strerror}); fit again") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedModelError(f"{path}: damaged, its checksum is not the card's; fit again")
+    return data
+
+
 def load_card(directory: Path) -> ModelCard:
-    """The card alone."""
+    """The card of a group's model alone."""
+    return _read_card(directory, ModelCard)
+
+
+def _read_card(directory: Path, kind: type[_Card]) -> _Card:
     import json
 
     path = directory / _CARD
@@ -179,7 +239,7 @@ def load_card(directory: Path) -> ModelCard:
             f"{path}: card schema version {version!r}, but this version reads {CARD_VERSION}; fit again"
         )
     try:
-        return ModelCard.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
         raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None

@@ -1,21 +1,19 @@
-"""Conditional samples of a fitted imputer, as generated incidents ask for them (needs torch)."""
+"""Conditional samples of a fitted model, as generated incidents ask for them."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.samplers import SAMPLERS, SamplerName
 from tsdiff_monitor.injection.generated import ConditionalSampler
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.scaling import Scaler
 
 __all__ = ["conditional_sampler"]
 
 
 def conditional_sampler(
-    imputer: Imputer, scaler: Scaler, *, sampler: SamplerName = "heun", steps: int = 6
+    denoiser: WindowDenoiser, scaler: Scaler, *, sampler: SamplerName = "heun", steps: int = 6
 ) -> ConditionalSampler:
     """A :class:`ConditionalSampler` in the metrics' own units, one draw of ``steps`` noise levels per window.
 
@@ -24,20 +22,17 @@ def conditional_sampler(
     draw = SAMPLERS[sampler]
     sigmas = draw.schedule(steps)
 
-    @torch.no_grad()
     def sample(windows: np.ndarray, hidden: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         B, L, K = windows.shape
-        scaled = torch.from_numpy(scaler.transform(windows.reshape(B * L, K)).reshape(B, L, K))
-        target = torch.from_numpy(hidden)
-        noise_of = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        scaled = scaler.transform(windows.reshape(B * L, K)).reshape(B, L, K)
 
-        def denoise(x: Tensor, sigma: float) -> Tensor:
-            return imputer.denoise(x, torch.full((len(x),), sigma), scaled, target)
+        def denoise(x: np.ndarray, sigma: float) -> np.ndarray:
+            return denoiser.denoise_arrays(x, sigma, scaled, hidden)
 
-        def noise() -> Tensor:
-            return torch.randn(B, L, K, generator=noise_of)
+        def noise() -> np.ndarray:
+            return generator.standard_normal((B, L, K), dtype=np.float32)
 
-        drawn = draw.sample(denoise, noise() * sigmas[0], sigmas, noise).numpy()
+        drawn = draw.sample(denoise, noise() * sigmas[0], sigmas, noise)
         return np.where(hidden, scaler.inverse(drawn), windows)
 
     return sample

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.samplers import SAMPLERS, SamplerName
 from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
+from tsdiff_monitor.scoring.masks import metric_mask
 
 __all__ = ["sample_band"]
 
 
-@torch.no_grad()
 def sample_band(
-    imputer: Imputer,
+    denoiser: WindowDenoiser,
     scaled: np.ndarray,
     hidden: np.ndarray,
     *,
@@ -45,28 +42,27 @@ def sample_band(
     out = np.full((3, last - first, K), np.nan)
     padded = np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled[:last]])
     alone = bool(np.isnan(scaled[:last, ~hidden]).all())
-    mask = metric_mask(window, torch.from_numpy(hidden), rows=max(window // 4, read) if alone else None)
+    mask = metric_mask(window, hidden, rows=max(window // 4, read) if alone else None)
     draw = SAMPLERS[sampler]
     sigmas = draw.schedule(sampler_steps)
     ends = np.arange(last - 1, first - 1, -read)
     at_once = windows_at_once(samples * window, K, cells_at_once)
     for at in range(0, len(ends), at_once):
         batch = ends[at : at + at_once]
-        windows = torch.from_numpy(np.stack([padded[end : end + window] for end in batch]))  # [B, L, K]
         n = len(batch)
-        given = windows[:, None].expand(n, samples, window, K).reshape(n * samples, window, K)
+        given = np.repeat([padded[end : end + window] for end in batch], samples, axis=0)  # [B*S, L, K]
+        target = np.repeat(mask[None], n * samples, axis=0)
         # The same noise for every window: neighbouring windows then differ by their data only, and bands have no seams.
-        generator = torch.Generator().manual_seed(seed)
+        generator = np.random.default_rng(seed)
 
-        def denoise(x: Tensor, sigma: float, given: Tensor = given) -> Tensor:
-            return imputer.denoise(x, torch.full((len(x),), sigma), given, mask)
+        def denoise(x: np.ndarray, sigma: float, given: np.ndarray = given, target: np.ndarray = target) -> np.ndarray:
+            return denoiser.denoise_arrays(x, sigma, given, target)
 
-        def noise(n: int = n, generator: torch.Generator = generator) -> Tensor:
-            return torch.randn(samples, window, K, generator=generator).repeat(n, 1, 1)
+        def noise(n: int = n, generator: np.random.Generator = generator) -> np.ndarray:
+            return np.tile(generator.standard_normal((samples, window, K), dtype=np.float32), (n, 1, 1))
 
-        drawn = draw.sample(denoise, noise() * sigmas[0], sigmas, noise).view(n, samples, window, K)[:, :, -read:]
-        levels = torch.tensor([0.5, (1 - band) / 2, (1 + band) / 2])
-        quantiles = torch.quantile(drawn, levels, dim=1).numpy()  # [3, B, read, K]
+        drawn = draw.sample(denoise, noise() * sigmas[0], sigmas, noise).reshape(n, samples, window, K)[:, :, -read:]
+        quantiles = np.quantile(drawn, [0.5, (1 - band) / 2, (1 + band) / 2], axis=1)  # [3, B, read, K]
         for b, end in enumerate(batch):
             begin = max(end - read + 1, first)
             out[:, begin - first : end + 1 - first] = quantiles[:, b, read - (end + 1 - begin) :]

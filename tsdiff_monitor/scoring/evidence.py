@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.scoring.attribution import NormalResiduals
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.codebook import ROWS, Codebook
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.fusion import fuse, reach
 from tsdiff_monitor.scoring.plan import ScoringPlan
 from tsdiff_monitor.scoring.reconstruction import residuals, row_score
@@ -25,7 +25,7 @@ ScoreName = Literal["hybrid", "reconstruction", "density"]
 class Evidence:
     """Scores scaled rows ``[T, K]`` by one plan. ``active[K]`` are the metrics that had values in the history."""
 
-    imputer: Imputer
+    denoiser: WindowDenoiser
     plan: ScoringPlan
     codebook: Codebook
     normal: NormalResiduals
@@ -47,7 +47,7 @@ class Evidence:
     def contributions(self, scaled: np.ndarray, *, first: int) -> np.ndarray:
         """Absolute residuals of rows ``first <= t < T`` in units of normal ones, ``[T - first, K]``; NaN = missing."""
         squared, _ = residuals(
-            self.imputer, scaled, self.plan, window=self.window, first=first, seed=self.seed
+            self.denoiser, scaled, self.plan, window=self.window, first=first, seed=self.seed
         )  # fmt: skip
         return self.normal.contributions(np.sqrt(squared))
 
@@ -66,7 +66,7 @@ class Evidence:
 
 
 def fit_evidence(
-    imputer: Imputer,
+    denoiser: WindowDenoiser,
     plan: ScoringPlan,
     codebook: Codebook,
     scaled: np.ndarray,
@@ -81,9 +81,9 @@ def fit_evidence(
 ) -> tuple[Evidence, Calibration]:
     """Learn from the held-out blocks (first row, end) what residuals and scores of normal rows are."""
     spans = [(scaled[max(a - window, 0) : b], min(a, window)) for a, b in held_out]
-    squared = [residuals(imputer, rows, plan, window=window, first=first, seed=seed)[0] for rows, first in spans]
+    squared = [residuals(denoiser, rows, plan, window=window, first=first, seed=seed)[0] for rows, first in spans]
     normal = NormalResiduals.fit(np.sqrt(np.concatenate(squared)), unscaled=unscaled)
-    evidence = Evidence(imputer, plan, codebook, normal, active, score, window, seed)
+    evidence = Evidence(denoiser, plan, codebook, normal, active, score, window, seed)
     far = codebook.normal_distances(scaled, held_out, centred=plan.centred, seed=seed)
     stretches = [
         evidence.raw(normal.contributions(np.sqrt(part)), distance) for part, distance in zip(squared, far, strict=True)

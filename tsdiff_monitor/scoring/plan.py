@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool
-from torch import Tensor
+import numpy as np
 
-from tsdiff_monitor.diffusion.masks import forecast_mask, gratings, metric_mask
+from tsdiff_monitor.scoring.masks import forecast_mask, gratings, metric_mask
 
 __all__ = ["ScoringPlan", "batch_plan", "forecast_plan", "stream_plan"]
 
 
 @dataclass(frozen=True, eq=False)
 class ScoringPlan:
-    """Each window is denoised once per mask from noise level ``sigma``; the newest ``read`` rows are scored.
+    """Each window is denoised once per mask (bool ``[L, K]``) from noise ``sigma``; the newest ``read`` rows count.
 
     Windows advance by ``stride`` rows. With ``read == stride == 1`` a row's score depends on its own window only: the
     same whether rows arrive one by one or all at once. A ``blind`` plan starts from noise alone, with nothing of the
@@ -24,7 +22,7 @@ class ScoringPlan:
     """
 
     name: str
-    masks: tuple[Bool[Tensor, "L K"], ...]
+    masks: tuple[np.ndarray, ...]
     sigma: float
     read: int
     stride: int
@@ -38,9 +36,8 @@ def stream_plan(window: int, metrics: int, *, sigma: float, seed: int) -> Scorin
 
     One metric alone has no other half: its newest rows are forecast.
     """
-    generator = torch.Generator().manual_seed(seed)
-    hidden = torch.zeros(metrics, dtype=torch.bool)
-    hidden[torch.randperm(metrics, generator=generator)[: (metrics + 1) // 2]] = True
+    hidden = np.zeros(metrics, dtype=bool)
+    hidden[np.random.default_rng(seed).permutation(metrics)[: (metrics + 1) // 2]] = True
     halves = (hidden, ~hidden) if metrics > 1 else (hidden,)
     masks = tuple(metric_mask(window, half, rows=_hidden_rows(window)) for half in halves)
     return ScoringPlan("stream", masks, sigma, read=1, stride=1)

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.plan import ScoringPlan
 
 __all__ = ["residuals", "row_score"]
 
 
-@torch.no_grad()
 def residuals(
-    imputer: Imputer,
+    denoiser: WindowDenoiser,
     scaled: np.ndarray,
     plan: ScoringPlan,
     *,
@@ -37,21 +34,20 @@ def residuals(
     The noise is the same for every window, so a row's residual depends on its window's values alone.
     """
     T, K = scaled.shape
-    noise = torch.randn(window, K, generator=torch.Generator().manual_seed(seed)) * plan.sigma
+    noise = np.random.default_rng(seed).standard_normal((window, K), dtype=np.float32) * np.float32(plan.sigma)
     squared = np.zeros((max(T - first, 0), K))
     signed = np.zeros_like(squared)
     counts = np.zeros_like(squared, dtype=np.float32)
     size = windows_at_once(window, K, cells_at_once)
     for ends, windows in _windows(scaled, plan, window=window, first=first, size=size):
-        observed = ~windows.isnan()
-        clean = windows.nan_to_num(0.0)
-        noisy = noise.expand_as(clean) if plan.blind else clean + noise
-        sigma = torch.full((len(ends),), plan.sigma)
+        observed = ~np.isnan(windows)
+        clean = np.where(observed, windows, np.float32(0.0))
+        noisy = np.repeat(noise[None], len(ends), axis=0) if plan.blind else clean + noise
         for mask in plan.masks:
             target = mask & observed
-            denoised = imputer.denoise(noisy, sigma, windows, target)
-            hits = target[:, -plan.read :].numpy()
-            errors = (clean - denoised)[:, -plan.read :].numpy().astype(np.float64)
+            denoised = denoiser.denoise_arrays(noisy, plan.sigma, windows, target)
+            hits = target[:, -plan.read :]
+            errors = (clean - denoised)[:, -plan.read :].astype(np.float64)
             errors[~hits] = 0.0
             for offset in range(plan.read):  # a row may be read in several windows, but once per offset
                 at = ends - plan.read + 1 + offset
@@ -83,7 +79,7 @@ def row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
 
 def _windows(
     scaled: np.ndarray, plan: ScoringPlan, *, window: int, first: int, size: int
-) -> Iterator[tuple[np.ndarray, Tensor]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of ``size`` (last row of each window, windows ``[B, L, K]``) that read every row from ``first`` on."""
     T, K = scaled.shape
     if first >= T:
@@ -93,8 +89,8 @@ def _windows(
     # Windows whose rows to read hold no value at all have nothing to score.
     seen = np.concatenate([[0], np.cumsum((~np.isnan(scaled)).any(1))])
     last = last[seen[last + 1] > seen[np.maximum(last + 1 - plan.read, 0)]]
-    padded = torch.from_numpy(np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled]))
-    views = padded.unfold(0, window, 1)  # [T, K, L]
+    padded = np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled])
+    views = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)  # [T, K, L]
     for at in range(0, len(last), size):
         ends = last[at : at + size]
-        yield ends, views[torch.from_numpy(ends)].transpose(1, 2)
+        yield ends, views[ends].transpose(0, 2, 1)

@@ -9,19 +9,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+import numpy as np
 
 from tsdiff_monitor.diffusion.samplers.ddim import sample_ddim
 from tsdiff_monitor.diffusion.samplers.ddpm import sample_ddpm
 from tsdiff_monitor.diffusion.samplers.dpm_solver import sample_dpm_solver
 from tsdiff_monitor.diffusion.samplers.heun import sample_heun
 from tsdiff_monitor.diffusion.samplers.ode import sample_ode
-from tsdiff_monitor.diffusion.samplers.protocol import Denoiser, Noise
+from tsdiff_monitor.diffusion.samplers.protocol import Array, Denoiser, Noise
 from tsdiff_monitor.diffusion.samplers.score_sde import sample_sde_ve, sample_sde_vp
 from tsdiff_monitor.diffusion.schedules import Schedule, geometric_sigmas, karras_sigmas, vp_sigmas
 
 __all__ = [
     "SAMPLERS",
+    "Array",
     "Denoiser",
     "Noise",
     "Sampler",
@@ -43,7 +44,7 @@ SamplerName = Literal["heun", "ddim", "ddpm", "sde_vp", "sde_ve", "ode", "dpm_so
 class Sampler:
     """An algorithm, with one signature for all: (denoiser, noise of the first level, levels, further noise)."""
 
-    sample: Callable[[Denoiser, Tensor, Tensor, Noise], Tensor]
+    sample: Callable[[Denoiser, Array, np.ndarray, Noise], Array]
     schedule: Schedule
 
 

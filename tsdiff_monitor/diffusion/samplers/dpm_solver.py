@@ -7,25 +7,22 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.samplers.protocol import Denoiser
+from tsdiff_monitor.diffusion.samplers.protocol import Array, Denoiser
 
 __all__ = ["sample_dpm_solver"]
 
 
-@torch.no_grad()
 def sample_dpm_solver(
-    denoise: Denoiser, x: Float[Tensor, "*shape"], sigmas: Float[Tensor, " n"]
-) -> Float[Tensor, "*shape"]:
+    denoise: Denoiser, x: Float[Array, "*shape"], sigmas: Float[Array, " n"]
+) -> Float[Array, "*shape"]:
     """Follow the probability flow in λ = ln(α/σ), which is -ln σ in data units (α = 1).
 
     ``x`` is noise of level ``sigmas[0]``. The first step, and the step to σ = 0 (of infinite length in λ), are of first
     order; the latter gives D itself.
     """
-    previous: tuple[Tensor, float] | None = None
+    previous: tuple[Array, float] | None = None
     for sigma, lower in pairwise(sigmas.tolist()):
         x_0 = denoise(x, sigma)
         if lower == 0:

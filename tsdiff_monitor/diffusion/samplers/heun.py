@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.samplers.protocol import Denoiser
+from tsdiff_monitor.diffusion.samplers.protocol import Array, Denoiser
 
 __all__ = ["sample_heun"]
 
 
-@torch.no_grad()
-def sample_heun(denoise: Denoiser, x: Float[Tensor, "*shape"], sigmas: Float[Tensor, " n"]) -> Float[Tensor, "*shape"]:
+def sample_heun(denoise: Denoiser, x: Float[Array, "*shape"], sigmas: Float[Array, " n"]) -> Float[Array, "*shape"]:
     """Follow dx/dσ = (x - D(x; σ)) / σ from ``x`` (noise of level ``sigmas[0]``) to ``sigmas[-1]`` = 0."""
     for sigma, lower in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
         slope = (x - denoise(x, sigma)) / sigma

@@ -11,20 +11,17 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.samplers.protocol import Denoiser
+from tsdiff_monitor.diffusion.samplers.protocol import Array, Denoiser
 
 __all__ = ["runge_kutta_step", "sample_ode"]
 
 
-@torch.no_grad()
-def sample_ode(denoise: Denoiser, x: Float[Tensor, "*shape"], sigmas: Float[Tensor, " n"]) -> Float[Tensor, "*shape"]:
+def sample_ode(denoise: Denoiser, x: Float[Array, "*shape"], sigmas: Float[Array, " n"]) -> Float[Array, "*shape"]:
     """Follow the flow from ``x`` (noise of level ``sigmas[0]``), four evaluations a step; the step to 0 gives D."""
 
-    def drift(x: Tensor, u: float) -> Tensor:
+    def drift(x: Array, u: float) -> Array:
         return x - denoise(x, math.exp(u))
 
     for sigma, lower in pairwise(sigmas.tolist()):
@@ -35,8 +32,8 @@ def sample_ode(denoise: Denoiser, x: Float[Tensor, "*shape"], sigmas: Float[Tens
 
 
 def runge_kutta_step(
-    slope: Callable[[Tensor, float], Tensor], x: Float[Tensor, "*shape"], start: float, end: float
-) -> Float[Tensor, "*shape"]:
+    slope: Callable[[Array, float], Array], x: Float[Array, "*shape"], start: float, end: float
+) -> Float[Array, "*shape"]:
     """One step of the classical Runge-Kutta method for dx/du = ``slope(x, u)``, error of fifth order in its length."""
     h = end - start
     first = slope(x, start)

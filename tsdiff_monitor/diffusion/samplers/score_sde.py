@@ -11,25 +11,22 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from tsdiff_monitor.diffusion.samplers.protocol import Denoiser, Noise
+from tsdiff_monitor.diffusion.samplers.protocol import Array, Denoiser, Noise
 
 __all__ = ["sample_sde_ve", "sample_sde_vp"]
 
 
-@torch.no_grad()
 def sample_sde_ve(
     denoise: Denoiser,
-    x: Float[Tensor, "*shape"],
-    sigmas: Float[Tensor, " n"],
+    x: Float[Array, "*shape"],
+    sigmas: Float[Array, " n"],
     noise: Noise,
     *,
     corrections: int = 0,
     signal_to_noise: float = 0.16,
-) -> Float[Tensor, "*shape"]:
+) -> Float[Array, "*shape"]:
     """Reverse-time SDE (equation 6) with f = 0 by Euler-Maruyama, with ``corrections`` Langevin steps per level.
 
     With corrections it is the predictor-corrector sampler (algorithm 2 there). The last step, to σ = 0, draws no noise
@@ -46,16 +43,15 @@ def sample_sde_ve(
     return x
 
 
-@torch.no_grad()
 def sample_sde_vp(
     denoise: Denoiser,
-    x: Float[Tensor, "*shape"],
-    sigmas: Float[Tensor, " n"],
+    x: Float[Array, "*shape"],
+    sigmas: Float[Array, " n"],
     noise: Noise,
     *,
     corrections: int = 0,
     signal_to_noise: float = 0.16,
-) -> Float[Tensor, "*shape"]:
+) -> Float[Array, "*shape"]:
     """Reverse-time SDE (equation 6) with f = -½βx by Euler-Maruyama, with ``corrections`` Langevin steps per level.
 
     Its state is x_vp = √ᾱ·x with score ∇ ln p(x_vp) = ∇ ln p_σ(x) / √ᾱ. The last step, to σ = 0, gives D itself.
@@ -73,11 +69,11 @@ def sample_sde_vp(
     return x
 
 
-def _score(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
+def _score(denoise: Denoiser, x: Array, sigma: float) -> Array:
     return (denoise(x, sigma) - x) / sigma**2
 
 
-def _langevin(denoise: Denoiser, x: Tensor, sigma: float, noise: Noise, signal_to_noise: float) -> Tensor:
+def _langevin(denoise: Denoiser, x: Array, sigma: float, noise: Noise, signal_to_noise: float) -> Array:
     """A corrector step, ε = 2 (r σ)² (algorithms 4 and 5).
 
     There the ratio of the norms of noise and score stands for σ, which it equals on average; σ itself keeps a sample

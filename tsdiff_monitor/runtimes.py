@@ -1,0 +1,101 @@
+"""Which library computes a model's network: torch, or ONNX Runtime where torch is not installed (`runtime` of a model).
+
+Fitting always takes torch. With ``runtime: onnx`` the trained network becomes an ONNX graph before anything is measured
+with it, so thresholds belong to the graph that will score, quantised or not. Torch is imported where it is needed only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.diffusion.weights import ModelCard, load_graph
+from tsdiff_monitor.errors import DamagedModelError, ModelError
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
+from tsdiff_monitor.scoring.onnx_denoiser import OnnxDenoiser
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.diffusion.imputer import Imputer
+
+__all__ = ["fit_denoiser", "load_denoiser", "require_torch", "stored"]
+
+
+def fit_denoiser(
+    config: DiffusionModelConfig,
+    base: Imputer | None,
+    scaled: np.ndarray,
+    starts: np.ndarray,
+    *,
+    progress: Callable[[int, int], None],
+    clock: Callable[[], float],
+) -> tuple[WindowDenoiser, int]:
+    """The network as it will score, trained on windows of ``scaled[T, K]`` that begin at ``starts[N]``, and the steps.
+
+    ``base`` is a shared network to begin from. Raises :class:`ModelError` when a package is missing.
+    """
+    torch = require_torch(
+        "fitting needs torch, which is not installed: pip install torch, or fit on another machine with "
+        "`runtime: onnx` and copy the model's folder here"
+    )
+    from tsdiff_monitor.diffusion.build import trained
+
+    if config.runtime == "onnx":
+        from tsdiff_monitor.diffusion.export import export_onnx, require_exporter
+
+        require_exporter()  # before the long part
+    imputer, steps = trained(
+        config, base, torch.from_numpy(scaled), torch.from_numpy(starts), progress=progress, clock=clock
+    )
+    if config.runtime == "torch":
+        return imputer, steps
+    graph = export_onnx(imputer, window=config.window, metrics=scaled.shape[1], precision=config.precision)
+    return _onnx(graph, config), steps
+
+
+def load_denoiser(directory: Path, card: ModelCard, state: Mapping[str, np.ndarray]) -> WindowDenoiser:
+    """The network of a stored model from its weights ``state`` or, with ``runtime: onnx``, from the graph beside them.
+
+    Raises a :class:`~tsdiff_monitor.errors.ModelError`.
+    """
+    if card.config.runtime == "onnx":
+        return _onnx(load_graph(directory, card), card.config)
+    torch = require_torch(
+        f"{directory}: the model is for torch, which is not installed: pip install torch, "
+        "or fit the model with `runtime: onnx`"
+    )
+    from tsdiff_monitor.diffusion.build import untrained
+
+    imputer = untrained(card.config, len(card.metrics))
+    try:
+        imputer.network.load_state_dict({name: torch.tensor(values) for name, values in state.items()})
+    except RuntimeError:
+        raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
+    imputer.network.eval()
+    return imputer
+
+
+def stored(denoiser: WindowDenoiser) -> tuple[dict[str, np.ndarray], bytes | None]:
+    """What has to be kept of a network: weights by name, or else an ONNX graph."""
+    if isinstance(denoiser, OnnxDenoiser):
+        return {}, denoiser.graph
+    from tsdiff_monitor.diffusion.imputer import Imputer
+
+    assert isinstance(denoiser, Imputer)
+    return {name: tensor.numpy() for name, tensor in denoiser.network.state_dict().items()}, None
+
+
+def require_torch(missing: str) -> Any:
+    """The module; where it is not installed, raises :class:`ModelError` with the text ``missing``."""
+    try:
+        import torch
+    except ImportError:
+        raise ModelError(missing) from None
+    return torch
+
+
+def _onnx(graph: bytes, config: DiffusionModelConfig) -> OnnxDenoiser:
+    return OnnxDenoiser(graph, one_by_one=config.precision == "int8")
