@@ -20,8 +20,9 @@ import numpy as np
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.detectors import Mode
 from tsdiff_monitor.diffusion.weights import ModelCard, PlanCard, load_model, save_model
-from tsdiff_monitor.errors import DamagedModelError, DataError, SchemaMismatchError
+from tsdiff_monitor.errors import DamagedModelError, DataError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.frame_edits import aligned
 from tsdiff_monitor.runtimes import fit_denoiser, load_denoiser, stored
 from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.attribution import NormalResiduals, attribute
@@ -141,7 +142,7 @@ class DiffusionDetector:
         The order of the frame's series does not matter; attributions follow it. Raises :class:`SchemaMismatchError`
         when the frame's metrics or its step are not those of the fit.
         """
-        given, frame = frame, self._aligned(frame)
+        given, frame = frame, aligned(frame, self.names, self.step_seconds)
         scaled = self.scaler.transform(frame.values)
         evidence = self._evidence(mode)
         first = min(first, len(frame))
@@ -176,7 +177,7 @@ class DiffusionDetector:
         name the frame does not have.
         """
         series = frame.select(names).series
-        frame = self._aligned(frame)
+        frame = aligned(frame, self.names, self.step_seconds)
         last = len(frame) if last is None else min(last, len(frame))
         first = min(first, last)
         scaled = self.scaler.transform(frame.values)
@@ -215,25 +216,6 @@ class DiffusionDetector:
             raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
         imputer = load_denoiser(directory, card, state)
         return cls(card.config, card, card.scaler(), imputer, codebook, regression)
-
-    def _aligned(self, frame: Frame) -> Frame:
-        """The frame with its metrics in the order of the fit."""
-        if frame.step.total_seconds() != self.card.step_seconds:
-            raise SchemaMismatchError(
-                f"the rows are {frame.step.total_seconds():g} s apart, but the model was fit on rows "
-                f"{self.card.step_seconds:g} s apart; fit again, or give both the same step"
-            )
-        wanted = [metric.name for metric in self.card.metrics]
-        if list(frame.names) == wanted:
-            return frame
-        absent = sorted(set(wanted) - set(frame.names))
-        unknown = sorted(set(frame.names) - set(wanted))
-        if absent or unknown:
-            parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(unknown)}"] * bool(unknown)
-            raise SchemaMismatchError(
-                f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
-            )
-        return frame.select(wanted)
 
     def _evidence(self, mode: Mode) -> Evidence:
         plan = next(p for p in _plans(self.config, len(self.card.metrics)) if p.name == mode)

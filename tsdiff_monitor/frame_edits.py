@@ -10,9 +10,28 @@ import pandas as pd
 from tsdiff_monitor.errors import SchemaMismatchError
 from tsdiff_monitor.frame import Frame, Series
 
-__all__ = ["any_since", "conformed", "trimmed", "without"]
+__all__ = ["aligned", "any_since", "conformed", "trimmed", "without"]
 
 _SHOWN = 5
+
+
+def aligned(frame: Frame, names: Sequence[str], step_seconds: float) -> Frame:
+    """The frame with its metrics in the order of the fit, ``names``.
+
+    Raises :class:`SchemaMismatchError` when its metrics or its step are not those of the fit.
+    """
+    if frame.step.total_seconds() != step_seconds:
+        raise SchemaMismatchError(
+            f"the rows are {frame.step.total_seconds():g} s apart, but the model was fit on rows "
+            f"{step_seconds:g} s apart; fit again, or give both the same step"
+        )
+    absent, unknown = sorted(set(names) - set(frame.names)), sorted(set(frame.names) - set(names))
+    if absent or unknown:
+        parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(unknown)}"] * bool(unknown)
+        raise SchemaMismatchError(
+            f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
+        )
+    return frame if list(frame.names) == list(names) else frame.select(names)
 
 
 def any_since(frame: Frame, start: pd.Timestamp) -> bool:

@@ -18,8 +18,9 @@ import tsdiff_monitor
 from tsdiff_monitor.baselines.card import CARD_VERSION, BaselineCard, describe_metrics, load_card, save_card
 from tsdiff_monitor.baselines.config import BaselineModelConfig
 from tsdiff_monitor.baselines.fitting import fit_law
-from tsdiff_monitor.errors import DataError, SchemaMismatchError
+from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.frame_edits import aligned
 from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.attribution import attribute
 from tsdiff_monitor.scoring.calibration import Calibration
@@ -127,7 +128,7 @@ class BaselineDetector:
 
         Raises :class:`SchemaMismatchError` when the frame's metrics or its step are not those of the fit.
         """
-        given, frame = frame, self._aligned(frame)
+        given, frame = frame, aligned(frame, self.names, self.step_seconds)
         first = min(first, len(frame))
         scaled = self.scaler.transform(frame.values)
         ahead, support = self.card.law.forecast(scaled, _clock(frame), first)
@@ -159,7 +160,7 @@ class BaselineDetector:
         and :class:`DataError` for a name the frame does not have.
         """
         series = frame.select(names).series
-        frame = self._aligned(frame)
+        frame = aligned(frame, self.names, self.step_seconds)
         last = len(frame) if last is None else min(last, len(frame))
         first = min(first, last)
         scaled = self.scaler.transform(frame.rows(0, last).values)
@@ -190,21 +191,6 @@ class BaselineDetector:
         """
         known = np.array([metric.normaliser for metric in self.card.metrics])
         return np.asarray(support * known + (1 - support) * np.maximum(known, 1.0))
-
-    def _aligned(self, frame: Frame) -> Frame:
-        """The frame with its metrics in the order of the fit."""
-        if frame.step.total_seconds() != self.step_seconds:
-            raise SchemaMismatchError(
-                f"the rows are {frame.step.total_seconds():g} s apart, but the model was fit on rows "
-                f"{self.step_seconds:g} s apart; fit again, or give both the same step"
-            )
-        absent, new = sorted(set(self.names) - set(frame.names)), sorted(set(frame.names) - set(self.names))
-        if absent or new:
-            parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(new)}"] * bool(new)
-            raise SchemaMismatchError(
-                f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
-            )
-        return frame.select(self.names)
 
 
 def _clock(frame: Frame) -> np.ndarray:

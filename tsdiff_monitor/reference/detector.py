@@ -15,8 +15,9 @@ from typing import Self
 import numpy as np
 import torch
 
-from tsdiff_monitor.errors import DamagedModelError, DataError, SchemaMismatchError
+from tsdiff_monitor.errors import DamagedModelError, DataError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.frame_edits import aligned
 from tsdiff_monitor.reference.card import NormalErrors, ReferenceCard, load_reference, save_reference
 from tsdiff_monitor.reference.config import CsdiReferenceConfig
 from tsdiff_monitor.reference.errors import Mode, ReferenceModel
@@ -123,7 +124,7 @@ class ReferenceDetector:
         The score is the mean error over voting steps and metrics; an attribution is a metric's share of it. Raises
         :class:`SchemaMismatchError` when the frame's metrics or its step are not those of the fit.
         """
-        given, frame = frame, self._aligned(frame)
+        given, frame = frame, aligned(frame, self.names, self.step_seconds)
         first = min(first, len(frame))
         normal = self.card.modes[mode]
         errors, signed = self._errors(frame, first, mode)
@@ -143,7 +144,7 @@ class ReferenceDetector:
 
     def votes(self, frame: Frame, *, first: int = 0, mode: Mode = "batch") -> np.ndarray:
         """How many of the voting steps call each row anomalous ``[T - first]``: ImDiffusion's own verdict."""
-        frame = self._aligned(frame)
+        frame = aligned(frame, self.names, self.step_seconds)
         normal = self.card.modes[mode]
         errors, _ = self._errors(frame, min(first, len(frame)), mode)
         ratios = np.array(normal.ratios)
@@ -160,7 +161,7 @@ class ReferenceDetector:
         does not have.
         """
         series = frame.select(names).series
-        frame = self._aligned(frame)
+        frame = aligned(frame, self.names, self.step_seconds)
         last = len(frame) if last is None else min(last, len(frame))
         first = min(first, last)
         scaled = self.scaler.transform(frame.values)
@@ -189,21 +190,6 @@ class ReferenceDetector:
         """Squared errors ``[V, T, K]`` of the voting steps, on the last one's scale, and signed ones ``[T, K]``."""
         squared, signed = self.model.errors(self.scaler.transform(frame.values), first=first, mode=mode)
         return squared / np.array(self.card.modes[mode].ratios)[:, None, None], signed
-
-    def _aligned(self, frame: Frame) -> Frame:
-        """The frame with its metrics in the order of the fit."""
-        if frame.step.total_seconds() != self.card.step_seconds:
-            raise SchemaMismatchError(
-                f"the rows are {frame.step.total_seconds():g} s apart, but the model was fit on rows "
-                f"{self.card.step_seconds:g} s apart; fit again, or give both the same step"
-            )
-        if set(frame.names) != set(self.names):
-            absent, new = sorted(set(self.names) - set(frame.names)), sorted(set(frame.names) - set(self.names))
-            parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(new)}"] * bool(new)
-            raise SchemaMismatchError(
-                f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
-            )
-        return frame.select(self.names)
 
 
 def _normal_errors(
