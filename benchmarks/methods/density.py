@@ -43,18 +43,20 @@ def evidence_bound(train: np.ndarray, setting: Setting, **options: Any) -> Score
 
 def flow_likelihood(train: np.ndarray, setting: Setting, **options: Any) -> Scorer:
     """-ln p of the newest quarter of a window given the rest, by the probability flow, every 16 rows."""
+    from tsdiff_monitor.diffusion.imputer import Imputer
     from tsdiff_monitor.diffusion.masks import forecast_mask
     from tsdiff_monitor.scoring.density import flow_log_likelihoods
 
     detector = _fitted(train, setting, options)
-    window = detector.config.window
+    imputer, window = detector.imputer, detector.config.window
+    assert isinstance(imputer, Imputer)  # the flow takes derivatives: torch alone has them
     rows = window // 4
     mask = forecast_mask(window, train.shape[1], rows)
 
     def score(test: np.ndarray) -> np.ndarray:
         scaled = detector.scaler.transform(test)
         ends = np.unique(np.minimum(np.arange(rows - 1, len(test) + rows - 1, rows), len(test) - 1))
-        likelihood = flow_log_likelihoods(detector.imputer, scaled, mask, ends, seed=setting.seed, steps=3)
+        likelihood = flow_log_likelihoods(imputer, scaled, mask, ends, seed=setting.seed, steps=3)
         return -likelihood[np.minimum(np.arange(len(test)) // rows, len(ends) - 1)]
 
     return score

@@ -26,6 +26,7 @@ from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.likelihood import flow_log_likelihood, hutchinson, rademacher
 from tsdiff_monitor.diffusion.schedules import geometric_sigmas
 from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.plan import ScoringPlan
 from tsdiff_monitor.scoring.reconstruction import residuals
 
@@ -36,7 +37,7 @@ SIGMAS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def denoising_terms(
-    imputer: Imputer,
+    imputer: WindowDenoiser,
     scaled: np.ndarray,
     plan: ScoringPlan,
     *,
