@@ -43,6 +43,7 @@ _EMA = 0.995
 class SharedCard(StoredCard):
     """Everything about a shared network but its weights."""
 
+    config: DiffusionModelConfig
     kind: Literal["shared"]
     groups: int
     """Groups it was fit on."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from tsdiff_monitor.baselines.config import BaselineModelConfig
 from tsdiff_monitor.baselines.forecaster import Forecaster
 from tsdiff_monitor.baselines.seasonal import Seasonal
 from tsdiff_monitor.baselines.smoothing import Smoothing
-from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
+from tsdiff_monitor.diffusion.weights import read_card
+from tsdiff_monitor.errors import DamagedModelError
 from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.scaling import Scaler
@@ -117,23 +117,7 @@ def save_card(directory: Path, card: BaselineCard) -> None:
 
 def load_card(directory: Path) -> BaselineCard:
     """Read what :func:`save_card` wrote. Raises :class:`ModelError` when there is none, or it cannot be used."""
-    path = directory / _CARD
-    try:
-        raw: Any = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelError(f"{directory}: there is no model here; fit one first") from None
-    except (OSError, ValueError) as error:
-        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != CARD_VERSION:
-        raise CardVersionError(
-            f"{path}: card schema version {version!r}, but this version reads {CARD_VERSION}; fit again"
-        )
-    try:
-        card = BaselineCard.model_validate(raw)
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
-        raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None
+    card = read_card(directory, BaselineCard, version=CARD_VERSION)
     if card.sha256 != card.digest():
-        raise DamagedModelError(f"{path}: damaged, its checksum is not the card's; fit again")
+        raise DamagedModelError(f"{directory / _CARD}: damaged, its checksum is not the card's; fit again")
     return card

@@ -39,6 +39,8 @@ __all__ = [
     "load_graph",
     "load_model",
     "load_stored",
+    "metric_cards",
+    "read_card",
     "save_model",
 ]
 
@@ -57,6 +59,20 @@ class MetricCard(StrictModel):
     empty: bool
 
 
+def metric_cards(frame: Frame, scaler: Scaler) -> tuple[MetricCard, ...]:
+    """The metrics of ``frame`` with their scales."""
+    return tuple(
+        MetricCard(
+            name=name,
+            location=float(scaler.location[k]),
+            scale=float(scaler.scale[k]),
+            constant=bool(scaler.constant[k]),
+            empty=bool(scaler.empty[k]),
+        )
+        for k, name in enumerate(frame.names)
+    )
+
+
 class PlanCard(StrictModel):
     """A scoring plan's constants: expected residual per metric, and the law of its scores' block maxima."""
 
@@ -70,17 +86,19 @@ class StoredCard(StrictModel):
     schema_version: int
     code_version: str
     kind: str
-    config: DiffusionModelConfig
+    config: StrictModel
     weights: str = ""
     weights_sha256: str = ""
 
 
-_Card = TypeVar("_Card", bound=StoredCard)
+_Card = TypeVar("_Card", bound=StrictModel)
+_Stored = TypeVar("_Stored", bound=StoredCard)
 
 
 class ModelCard(StoredCard):
     """Everything about a fitted model but its weights."""
 
+    config: DiffusionModelConfig
     metrics: tuple[MetricCard, ...]
     plans: Mapping[str, PlanCard]
     typical: float
@@ -117,16 +135,7 @@ class ModelCard(StoredCard):
             code_version=tsdiff_monitor.__version__,
             kind=config.type,
             config=config,
-            metrics=tuple(
-                MetricCard(
-                    name=name,
-                    location=float(scaler.location[k]),
-                    scale=float(scaler.scale[k]),
-                    constant=bool(scaler.constant[k]),
-                    empty=bool(scaler.empty[k]),
-                )
-                for k, name in enumerate(frame.names)
-            ),
+            metrics=metric_cards(frame, scaler),
             plans=plans,
             typical=typical,
             fit_start=frame.start.isoformat(),
@@ -182,7 +191,7 @@ def load_model(directory: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
     return _load(directory, ModelCard)
 
 
-def load_stored(directory: Path, kind: type[_Card]) -> tuple[_Card, dict[str, Tensor]]:
+def load_stored(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, Tensor]]:
     """A card of one ``kind`` and its weights as tensors. Raises :class:`ModelError` as :func:`load_model` does."""
     import torch
 
@@ -195,11 +204,11 @@ def load_graph(directory: Path, card: ModelCard) -> bytes:
     return _checked(directory / card.network, card.network_sha256)
 
 
-def _load(directory: Path, kind: type[_Card]) -> tuple[_Card, dict[str, np.ndarray]]:
+def _load(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, np.ndarray]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    card = _read_card(directory, kind)
+    card = read_card(directory, kind)
     data = _checked(directory / card.weights, card.weights_sha256)
     try:
         return card, load(data)
@@ -220,10 +229,11 @@ def _checked(path: Path, sha256: str) -> bytes:
 
 def load_card(directory: Path) -> ModelCard:
     """The card of a group's model alone."""
-    return _read_card(directory, ModelCard)
+    return read_card(directory, ModelCard)
 
 
-def _read_card(directory: Path, kind: type[_Card]) -> _Card:
+def read_card(directory: Path, kind: type[_Card], *, version: int = CARD_VERSION) -> _Card:
+    """A card of one ``kind``. Raises :class:`ModelError` when there is none, or it cannot be used."""
     import json
 
     path = directory / _CARD
@@ -233,11 +243,9 @@ def _read_card(directory: Path, kind: type[_Card]) -> _Card:
         raise ModelError(f"{directory}: there is no model here; fit one first") from None
     except (OSError, ValueError) as error:
         raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != CARD_VERSION:
-        raise CardVersionError(
-            f"{path}: card schema version {version!r}, but this version reads {CARD_VERSION}; fit again"
-        )
+    stored = raw.get("schema_version") if isinstance(raw, dict) else None
+    if stored != version:
+        raise CardVersionError(f"{path}: card schema version {stored!r}, but this version reads {version}; fit again")
     try:
         return kind.model_validate(raw)
     except ValidationError as error:

@@ -1,35 +1,26 @@
-"""The reference model on disk: its card, and the weights the card names. The same rules as for the product's model:
-safetensors and JSON, never pickled, the card replaced last.
-"""
+"""The reference model's card. It is stored and read as the product's own (``diffusion/weights.py``)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 import tsdiff_monitor
-from tsdiff_monitor.diffusion.weights import CARD_VERSION, MetricCard
-from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
+from tsdiff_monitor.diffusion.weights import CARD_VERSION, MetricCard, StoredCard, metric_cards
 from tsdiff_monitor.frame import Frame
-from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.reference.config import CsdiReferenceConfig
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings_model import StrictModel
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-__all__ = ["NormalErrors", "ReferenceCard", "load_reference", "save_reference"]
+__all__ = ["NormalErrors", "ReferenceCard"]
 
-_CARD = "card.json"
 _MODES = {"stream", "batch"}
 
 
@@ -45,11 +36,9 @@ class NormalErrors(StrictModel):
     calibration: Calibration
 
 
-class ReferenceCard(StrictModel):
+class ReferenceCard(StoredCard):
     """Everything about a fitted reference model but its weights."""
 
-    schema_version: int
-    code_version: str
     kind: Literal["csdi_reference"]
     config: CsdiReferenceConfig
     metrics: tuple[MetricCard, ...]
@@ -59,8 +48,6 @@ class ReferenceCard(StrictModel):
     fit_rows: int
     step_seconds: float
     steps: int
-    weights: str = ""
-    weights_sha256: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -86,16 +73,7 @@ class ReferenceCard(StrictModel):
             code_version=tsdiff_monitor.__version__,
             kind=config.type,
             config=config,
-            metrics=tuple(
-                MetricCard(
-                    name=name,
-                    location=float(scaler.location[k]),
-                    scale=float(scaler.scale[k]),
-                    constant=bool(scaler.constant[k]),
-                    empty=bool(scaler.empty[k]),
-                )
-                for k, name in enumerate(frame.names)
-            ),
+            metrics=metric_cards(frame, scaler),
             modes=modes,
             fit_start=frame.start.isoformat(),
             fit_end=frame.end.isoformat(),
@@ -112,63 +90,3 @@ class ReferenceCard(StrictModel):
             np.array([m.constant for m in self.metrics], dtype=bool),
             np.array([m.empty for m in self.metrics], dtype=bool),
         )
-
-
-def save_reference(directory: Path, card: ReferenceCard, state: Mapping[str, Tensor]) -> None:
-    """Write weights, then the card that names them, then remove weights no card names any more.
-
-    Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written.
-    """
-    from safetensors.torch import save
-
-    data = save({name: tensor.contiguous() for name, tensor in state.items()})
-    digest = hashlib.sha256(data).hexdigest()
-    weights = f"weights-{digest[:16]}.safetensors"
-    named = card.model_copy(update={"weights": weights, "weights_sha256": digest})
-    with atomic_path(directory / weights) as part:
-        part.write_bytes(data)
-    with atomic_path(directory / _CARD) as part:
-        part.write_text(named.model_dump_json(indent=1), encoding="utf-8")
-    with suppress(OSError):  # the model is stored; what is left over costs space only
-        for stale in (*directory.glob("weights-*"), *directory.glob(".*.part*")):
-            if stale.name != weights:
-                stale.unlink(missing_ok=True)
-
-
-def load_reference(directory: Path) -> tuple[ReferenceCard, dict[str, Tensor]]:
-    """The card and the weights. Raises :class:`ModelError` when there is none, or it cannot be used."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    card = _load_card(directory)
-    path = directory / card.weights
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DamagedModelError(f"{path}: cannot be read ({error.strerror}); fit again") from None
-    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
-        raise DamagedModelError(f"{path}: damaged, its checksum is not the card's; fit again")
-    try:
-        return card, load(data)
-    except SafetensorError as error:
-        raise DamagedModelError(f"{path}: damaged ({error}); fit again") from None
-
-
-def _load_card(directory: Path) -> ReferenceCard:
-    path = directory / _CARD
-    try:
-        raw: Any = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelError(f"{directory}: there is no model here; fit one first") from None
-    except (OSError, ValueError) as error:
-        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != CARD_VERSION:
-        raise CardVersionError(
-            f"{path}: card schema version {version!r}, but this version reads {CARD_VERSION}; fit again"
-        )
-    try:
-        return ReferenceCard.model_validate(raw)
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
-        raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None

@@ -15,10 +15,11 @@ from typing import Self
 import numpy as np
 import torch
 
+from tsdiff_monitor.diffusion.weights import load_stored, save_model
 from tsdiff_monitor.errors import DamagedModelError, DataError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.frame_edits import aligned
-from tsdiff_monitor.reference.card import NormalErrors, ReferenceCard, load_reference, save_reference
+from tsdiff_monitor.reference.card import NormalErrors, ReferenceCard
 from tsdiff_monitor.reference.config import CsdiReferenceConfig
 from tsdiff_monitor.reference.errors import Mode, ReferenceModel
 from tsdiff_monitor.reference.procedure import train
@@ -172,12 +173,12 @@ class ReferenceDetector:
 
     def save(self, directory: Path) -> None:
         """Write weights and card; a crash in between leaves the previous model in place."""
-        save_reference(directory, self.card, self.model.network.state_dict())
+        save_model(directory, self.card, self.model.network.state_dict())
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
-        card, state = load_reference(directory)
+        card, state = load_stored(directory, ReferenceCard)
         model = ReferenceModel.build(len(card.metrics), card.config)
         try:
             model.network.load_state_dict(state)
