@@ -10,7 +10,7 @@ import pandas as pd
 from tsdiff_monitor.errors import SchemaMismatchError
 from tsdiff_monitor.frame import Frame, Series
 
-__all__ = ["aligned", "any_since", "conformed", "trimmed", "without"]
+__all__ = ["aligned", "any_since", "conformed", "masked", "trimmed", "without"]
 
 _SHOWN = 5
 
@@ -54,6 +54,11 @@ def without(frame: Frame, spans: Iterable[tuple[pd.Timestamp, pd.Timestamp | Non
         last = len(frame) if end is None else max(frame.row(end), 0)
         values[max(frame.row(start), 0) : last] = np.nan
     return Frame(frame.start, frame.step, values, frame.series)
+
+
+def masked(frame: Frame, cells: np.ndarray) -> Frame:
+    """The frame with ``cells`` (boolean ``[T, K]``) missing."""
+    return Frame(frame.start, frame.step, np.where(cells, np.float32(np.nan), frame.values), frame.series)
 
 
 def conformed(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]]:

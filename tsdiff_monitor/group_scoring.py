@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tsdiff_monitor.config.monitors import QueryConfig
+from tsdiff_monitor.config.monitors import MonitorConfig, QueryConfig
 from tsdiff_monitor.detectors import Detector
 from tsdiff_monitor.errors import WriteError
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Frame, Group, group_name
+from tsdiff_monitor.expected_series import expected_of_all
+from tsdiff_monitor.frame import Frame, Group, Series, group_name
 from tsdiff_monitor.frame_edits import conformed, trimmed
 from tsdiff_monitor.results import TickResult
 from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.scoring.rules import Rule
+from tsdiff_monitor.scoring.rules import Range, Rule, flagged, outside
 from tsdiff_monitor.unexpected import unexpected
 
 if TYPE_CHECKING:
     from tsdiff_monitor.pipeline import Pipeline
 
-__all__ = ["score_group"]
+__all__ = ["data_ranges", "score_group"]
 
 
 def score_group(
@@ -48,6 +49,8 @@ def score_group(
         return
     rules = {one.name: _rule(query) for one in frame.series if (query := monitor.queries.get(one.query)) is not None}
     scores = detector.score(frame, first=row, alarms_per_week=alarms_per_week, rules=rules)
+    new = frame.rows(row, len(frame))
+    scores = flagged(scores, outside(data_ranges(monitor, frame.series), new.values))
     state = store.group_state(name, group)
     tracker = EventTracker(monitor.events, name, group, TrackerState.from_json(state.tracker_json))
 
@@ -55,7 +58,8 @@ def score_group(
         return _explained(detector, frame, at, names)
 
     changes = tracker.advance(scores, explain)
-    batch = ScoreBatch(name, monitor.model, monitor.scheduler, group, frame.rows(row, len(frame)), scores)
+    expected = expected_of_all(detector, frame, first=row, read=1) if monitor.provide_series and monitor.write else None
+    batch = ScoreBatch(name, monitor.model, monitor.scheduler, group, new, scores, expected)
     for written, writer in pipeline.writers.items():
         try:
             writer.write(batch)
@@ -67,6 +71,12 @@ def score_group(
     result.rows += len(scores)
     result.groups += 1
     result.changes.extend(changes)
+
+
+def data_ranges(monitor: MonitorConfig, series: Sequence[Series]) -> list[Range | None]:
+    """The ``data_range`` of each series' query."""
+    found = (monitor.queries.get(one.query) for one in series)
+    return [None if query is None else query.data_range for query in found]
 
 
 def _rule(query: QueryConfig) -> Rule:

@@ -21,10 +21,11 @@ from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.detectors import Detector, fit_detector
 from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError
 from tsdiff_monitor.frame import Frame, Group, floor_time, group_name
-from tsdiff_monitor.frame_edits import any_since, trimmed, without
-from tsdiff_monitor.group_scoring import score_group
-from tsdiff_monitor.plugins import Query, Reader, Reading, ReadRequest, Writer
+from tsdiff_monitor.frame_edits import any_since, masked, trimmed, without
+from tsdiff_monitor.group_scoring import data_ranges, score_group
+from tsdiff_monitor.plugins import Reader, Reading, ReadRequest, Writer
 from tsdiff_monitor.results import FitResult, TickResult
+from tsdiff_monitor.scoring.rules import outside
 from tsdiff_monitor.shared_fit import shared_network
 from tsdiff_monitor.store.models import ModelStore, fingerprint
 from tsdiff_monitor.store.store import Store
@@ -60,7 +61,7 @@ class Pipeline:
 
     def request(self, start: pd.Timestamp, end: pd.Timestamp) -> ReadRequest:
         """The monitor's queries over ``start <= t < end``."""
-        queries = tuple(Query(name, query.expr) for name, query in self.monitor.queries.items())
+        queries = tuple(query.asked(name) for name, query in self.monitor.queries.items())
         return ReadRequest(queries, start, end, self.step, tuple(self.monitor.groupby))
 
     def fit(
@@ -188,7 +189,8 @@ class Pipeline:
         return result
 
     def history(self, group: Group, frame: Frame) -> Frame:
-        """What is to be learnt from: the frame without rows inside known events, and without empty ends."""
+        """What is to be learnt from: without rows inside known events, values that cannot be right, and empty ends."""
+        frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values))
         events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
         return trimmed(without(frame, [(event.start, event.end) for event in events if event.group == group]))
 

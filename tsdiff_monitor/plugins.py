@@ -44,6 +44,8 @@ __all__ = [
 
 Kind = Literal["readers", "writers", "notifiers"]
 
+_NONE = pd.Timedelta(0)
+
 
 @dataclass(frozen=True)
 class Context:
@@ -61,10 +63,21 @@ class Context:
 
 @dataclass(frozen=True)
 class Query:
-    """One query of a monitor: what a reader is asked for. ``expr`` is in the reader's own language."""
+    """One query of a monitor: what a reader is asked for. ``expr`` is in the reader's own language.
+
+    The rest are options that a reader takes only if its class names them in ``query_options`` (a ``frozenset``);
+    a configuration that gives another one is refused. ``step``: the query is asked this far apart, a multiple of the
+    request's step, and each value is held over the rows until the next. ``offset``: the row at ``t`` holds the source's
+    value at ``t - offset``. ``tz``: with a step of whole days, the rows of a day hold the value at that day's local
+    midnight in this IANA zone. ``max_points_per_query``: how many points of a series one request to the source may ask.
+    """
 
     name: str
     expr: str
+    step: pd.Timedelta | None = None
+    offset: pd.Timedelta = _NONE
+    tz: str | None = None
+    max_points_per_query: int | None = None
 
 
 @dataclass(frozen=True)

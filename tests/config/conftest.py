@@ -27,6 +27,12 @@ class FakeReader:
         """Where the source listens."""
 
 
+class SteppingReader(FakeReader):
+    """A reader that takes options of queries."""
+
+    query_options = frozenset({"step", "tz"})
+
+
 class FakeWriter:
     class Config(StrictModel):
         path: Path
@@ -68,6 +74,7 @@ class NoConfig:
 
 FAKES: dict[tuple[str, str], type] = {
     ("readers", "fake"): FakeReader,
+    ("readers", "stepping"): SteppingReader,
     ("writers", "fake"): FakeWriter,
     ("notifiers", "fake"): FakeNotifier,
     ("notifiers", "no-config"): NoConfig,

@@ -91,6 +91,18 @@ EXPECTED = {
         ("monitors.hosts.queries.cpu.expr", "is empty", "write a query in the reader's language"),
         ("monitors.hosts.queries.memory.expr", "is empty", "give at least 1 character"),
     ],
+    "query_option_of_another_reader": [
+        ("monitors.hosts.queries.cpu.offset", "readers of type 'fake' do not know it", "it takes no options")
+    ],
+    "query_step_and_tz": [
+        ("monitors.hosts.queries.zone.tz", "'Europe/Berln' is not a known", "did you mean `Europe/Berlin`"),
+        ("monitors.hosts.queries.range.data_range", "lowest value 5 must be below its highest 1", "[low, high]"),
+    ],
+    "query_step_unfit": [
+        ("monitors.hosts.queries.fine.step", "must be a multiple of the monitor's step, 5m", "coarser"),
+        ("monitors.hosts.queries.odd.step", "must be a multiple of the monitor's step, 5m", "coarser"),
+        ("monitors.hosts.queries.day.tz", "has no effect on steps that are not whole days", "`step: 1d`"),
+    ],
     "query_with_unknown_direction": [
         (
             "monitors.hosts.queries.cpu.detection_direction",

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from tsdiff_monitor.scoring.rules import Rule, disregarded
+from tsdiff_monitor.frame import Series
+from tsdiff_monitor.scores import Scores
+from tsdiff_monitor.scoring.rules import IMPOSSIBLE, Rule, disregarded, flagged, outside
 
 
 def _one(rule: Rule, actual: float, expected: float) -> bool:
@@ -47,3 +50,26 @@ def test_missing_values_are_not_disregarded() -> None:
     """A missing cell is left to the score, which counts it as normal: no rule makes it evidence of health."""
     out = disregarded([Rule("above_expected", 1, 0.1)], np.array([[np.nan]]), np.array([[np.nan]]))
     assert not out.any()
+
+
+def test_only_values_beyond_their_own_range_are_outside() -> None:
+    """The ends of a range are right, a missing value says nothing, and a series without a range cannot be wrong."""
+    values = np.array([[0.0, 9.0], [1.0, -9.0], [-0.1, 0.0], [1.1, 0.0], [np.nan, np.nan]])
+    assert outside([(0, 1), None], values).tolist() == [
+        [False, False],
+        [False, False],
+        [True, False],
+        [True, False],
+        [False, False],
+    ]
+
+
+def test_impossible_values_make_a_row_anomalous_and_bear_the_blame() -> None:
+    """A row that looked normal becomes anomalous, to blame on the wrong cells; an anomalous one keeps its own say."""
+    times = pd.date_range("2024-05-01", periods=3, freq="min", tz="UTC")
+    share = np.array([[0.2, 0.8], [0.2, 0.8], [0.2, 0.8]])
+    scores = Scores(times, (Series("a"), Series("b")), np.array([0.3, 7.0, 0.3]), share)
+    marked = flagged(scores, np.array([[True, False], [True, False], [False, False]]))
+    assert marked.score.tolist() == [IMPOSSIBLE, 7.0, 0.3]
+    assert marked.attribution.tolist() == [[1.0, 0.0], [0.2, 0.8], [0.2, 0.8]]
+    assert scores.score.tolist() == [0.3, 7.0, 0.3]

@@ -139,19 +139,12 @@ def _series_columns(
     detector: DiffusionDetector, frame: Frame, at: np.ndarray, scores: Scores, advance: Advance
 ) -> dict[str, np.ndarray]:
     """Per metric: expected value with band, given the other half of the metrics, and the share of the score."""
-    import numpy as np
+    from tsdiff_monitor.expected_series import expected_of_all
 
-    columns: dict[str, np.ndarray] = {}
-    halves = [half for half in (frame.names[::2], frame.names[1::2]) if half]
-    for done, half in enumerate(halves):
-        expected = detector.expected(frame, half)
-        for part in ("yhat", "yhat_lower", "yhat_upper"):
-            values = getattr(expected, part)[at].astype(np.float32)
-            columns |= {f"{part}.{name}": values[:, k] for k, name in enumerate(half)}
-        advance("expected values", done + 1, len(halves))
-    columns |= {f"attribution.{name}": scores.attribution[at, k] for k, name in enumerate(frame.names)}
-    parts = ("yhat", "yhat_lower", "yhat_upper", "attribution")
-    return {(column := f"{part}.{name}"): columns[column] for name in frame.names for part in parts}
+    expected = expected_of_all(detector, frame, progress=lambda done, total: advance("expected values", done, total))
+    parts = {name: getattr(expected, name) for name in ("yhat", "yhat_lower", "yhat_upper")}
+    parts["attribution"] = scores.attribution
+    return {f"{part}.{name}": cells[at, k] for k, name in enumerate(frame.names) for part, cells in parts.items()}
 
 
 def _write(columns: dict[str, np.ndarray], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from tsdiff_monitor.config.keys import path_text
@@ -13,10 +14,13 @@ from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigProblem
 
-__all__ = ["DEFAULT_MODEL", "reference_problems", "timing_problems"]
+__all__ = ["DEFAULT_MODEL", "query_problems", "reference_problems", "timing_problems"]
 
 DEFAULT_MODEL = "default"
 """The model that exists even if the ``models`` section lacks it."""
+
+QUERY_OPTIONS = ("step", "offset", "tz", "max_points_per_query")
+"""Keys of a query that are a reader's business."""
 
 _FEWEST_WINDOWS = 4  # fewer leave next to nothing to hold out for calibration
 
@@ -71,3 +75,27 @@ def timing_problems(
             )
             remedy = f"raise it to {format_duration(least)} or more, or lower `window`"
             yield ConfigProblem(path_text("models", monitor.model, "fit_window"), problem, remedy)
+
+
+def query_problems(
+    monitors: Mapping[str, MonitorConfig], readers: Mapping[str, tuple[str, type[Any]]]
+) -> Iterator[ConfigProblem]:
+    """Options of queries that the reader does not know, or that do not fit the step; ``readers``: type and class."""
+    for name, monitor in monitors.items():
+        for query_name, query in monitor.queries.items():
+            at = ("monitors", name, "queries", query_name)
+            if monitor.reader in readers:
+                kind, plugin = readers[monitor.reader]
+                taken: frozenset[str] = getattr(plugin, "query_options", frozenset())
+                for option in QUERY_OPTIONS:
+                    if option in query.model_fields_set and option not in taken:
+                        remedy = f"leave it out; it takes {', '.join(sorted(taken)) or 'no options'}"
+                        yield ConfigProblem(path_text(*at, option), f"readers of type {kind!r} do not know it", remedy)
+            if query.step is not None and (query.step < monitor.step or query.step % monitor.step):
+                problem = f"must be a multiple of the monitor's step, {format_duration(monitor.step)}"
+                yield ConfigProblem(
+                    path_text(*at, "step"), problem, "a query can be coarser than its monitor, not finer"
+                )
+            if query.tz is not None and (query.step or monitor.step) % timedelta(days=1):
+                problem = "has no effect on steps that are not whole days"
+                yield ConfigProblem(path_text(*at, "tz"), problem, "give the query `step: 1d`, or leave `tz` out")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from datetime import time, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from tsdiff_monitor.durations import Duration
 
-__all__ = ["ClockTime", "Names", "PositiveDuration"]
+__all__ = ["ClockTime", "Names", "PositiveDuration", "TimeZone"]
 
 _CLOCK = r"([01]\d|2[0-3]):([0-5]\d)"
 
@@ -30,6 +32,16 @@ def _clock(value: Any) -> time:
     return time(int(match[1]), int(match[2]))
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; not a relative path; a folder of the zone database
+        close = difflib.get_close_matches(name, sorted(available_timezones()), n=1)
+        hint = f"did you mean `{close[0]}`?" if close else "write an IANA name like UTC or Europe/Berlin"
+        raise ValueError(f"{name!r} is not a known time zone; {hint}") from None
+    return name
+
+
 def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -47,6 +59,9 @@ ClockTime = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK}$", "examples": ["03:00"]}),
 ]
 """A time of day, ``HH:MM``, without a zone of its own."""
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+"""IANA name of a time zone."""
 
 Names = Annotated[tuple[str, ...], AfterValidator(_once_each)]
 """A list of names, none of them twice."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tsdiff_monitor.config.checks import DEFAULT_MODEL, reference_problems, timing_problems
+from tsdiff_monitor.config.checks import DEFAULT_MODEL, query_problems, reference_problems, timing_problems
 from tsdiff_monitor.config.document import read_document
 from tsdiff_monitor.config.expand import expand, has_reference
 from tsdiff_monitor.config.keys import path_text, secret_values
@@ -97,6 +97,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, load: Lo
         models[DEFAULT_MODEL] = DiffusionModelConfig()
     found.extend(reference_problems(sections))
     found.extend(timing_problems(monitors, schedulers, models))
+    found.extend(query_problems(monitors, {name: (one.type, one.plugin) for name, one in plugins["readers"].items()}))
 
     unresolved = {problem.key for problem in unset}  # what else is wrong with these follows from that
     problems = [*document.problems, *unset, *(problem for problem in found if problem.key not in unresolved)]

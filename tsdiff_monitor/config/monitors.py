@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any
 
+import pandas as pd
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from tsdiff_monitor.config.fields import Names, PositiveDuration
+from tsdiff_monitor.config.fields import Names, PositiveDuration, TimeZone
+from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.events.policy import EventPolicy
+from tsdiff_monitor.plugins import Query
 from tsdiff_monitor.scoring.rules import Direction
 from tsdiff_monitor.settings_model import StrictModel
 
 __all__ = ["MonitorConfig", "QueryConfig"]
+
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _allow_shorthand(schema: dict[str, Any]) -> None:
@@ -36,6 +43,17 @@ class QueryConfig(StrictModel):
     min_rel_dev_from_expected: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Deviations smaller than this share of the expected value never count; 0.1 is a tenth."""
 
+    data_range: tuple[_Finite, _Finite] | None = None
+    """Lowest and highest value that can be right: one outside is anomalous in any case, and is not learned."""
+    step: PositiveDuration | None = None
+    """A coarser step of this query, a multiple of the monitor's; its value is held until the next."""
+    offset: Duration = timedelta(0)
+    """How much older than the rows the query's values are, for metrics that come late."""
+    tz: TimeZone | None = None
+    """Time zone (`Europe/Berlin`) whose midnights begin the days, for a step of whole days."""
+    max_points_per_query: int | None = Field(default=None, ge=1)
+    """Points of one series that one request to the source may ask for; longer spans are read in parts."""
+
     @model_validator(mode="before")
     @classmethod
     def _shorthand(cls, value: Any) -> Any:
@@ -47,6 +65,26 @@ class QueryConfig(StrictModel):
         if not value.strip():
             raise ValueError("is empty; write a query in the reader's language")
         return value
+
+    @field_validator("data_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(
+                f"its lowest value {value[0]:g} must be below its highest {value[1]:g}; write it as [low, high]"
+            )
+        return value
+
+    def asked(self, name: str) -> Query:
+        """The query as a reader is asked it."""
+        return Query(
+            name,
+            self.expr,
+            step=None if self.step is None else pd.Timedelta(self.step),
+            offset=pd.Timedelta(self.offset),
+            tz=self.tz,
+            max_points_per_query=self.max_points_per_query,
+        )
 
 
 class MonitorConfig(StrictModel):
@@ -70,5 +108,7 @@ class MonitorConfig(StrictModel):
     """Names of the notifiers that learn of the monitor's events."""
     write: Names = ()
     """Names of the writers that store the monitor's scores."""
+    provide_series: bool = False
+    """Whether writers also get what every metric should have been, with its band; costs a few times the scoring."""
     events: EventPolicy = EventPolicy()
     """When high scores become an event, and when it is over."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
-from tsdiff_monitor.config.fields import PositiveDuration
+from tsdiff_monitor.config.fields import PositiveDuration, TimeZone
 from tsdiff_monitor.settings_model import StrictModel
 
 __all__ = ["DeliverySettings", "Settings", "WebSettings"]
@@ -56,7 +55,7 @@ class Settings(StrictModel):
 
     storage_path: Path = Path("tsdiff-data")
     """Folder of the state database and the fitted models; relative to the working directory."""
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     """IANA name of the time zone in which times of day are meant, like `Europe/Berlin`."""
     workers: int | None = Field(default=None, ge=1)
     """CPU threads to use; `null` means all cores."""
@@ -66,17 +65,6 @@ class Settings(StrictModel):
     """The page, the API and the metrics of the process itself."""
     delivery: DeliverySettings = DeliverySettings()
     """How long deliveries to notifiers are tried."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):  # unknown; not a relative path; a folder of the zone database
-            close = difflib.get_close_matches(value, sorted(available_timezones()), n=1)
-            hint = f"did you mean `{close[0]}`?" if close else "write an IANA name like UTC or Europe/Berlin"
-            raise ValueError(f"{value!r} is not a known time zone; {hint}") from None
-        return value
 
     @property
     def zone(self) -> ZoneInfo:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-__all__ = ["Direction", "Rule", "disregarded"]
+from tsdiff_monitor.scores import Scores
+
+__all__ = ["Direction", "Range", "Rule", "disregarded", "flagged", "outside"]
+
+Range = tuple[float, float]
+"""Lowest and highest value that can be right, in the series' own unit."""
+
+IMPOSSIBLE = 1.01
+"""Least score of a row with a value that cannot be right: an anomaly, and no more can be said of its size."""
 
 Direction = Literal["both", "above_expected", "below_expected"]
 
@@ -38,3 +47,23 @@ def disregarded(rules: list[Rule], actual: np.ndarray, expected: np.ndarray) -> 
         least = np.maximum(rule.min_dev, rule.min_rel_dev * np.abs(expected[:, k]))
         out[:, k] |= np.abs(deviation[:, k]) < least
     return out
+
+
+def outside(ranges: Sequence[Range | None], values: np.ndarray) -> np.ndarray:
+    """Boolean ``[T, K]``: values that lie outside the range of their series; missing ones do not."""
+    low, high = (np.array([np.nan if one is None else one[side] for one in ranges]) for side in (0, 1))
+    return (values < low) | (values > high)
+
+
+def flagged(scores: Scores, wrong: np.ndarray) -> Scores:
+    """The scores with every row that holds a ``wrong`` cell (boolean ``[T, K]``) anomalous, to blame on such cells.
+
+    A row that is anomalous already keeps its score and attribution.
+    """
+    forced = wrong.any(1) & ~(scores.score > 1)
+    if not forced.any():
+        return scores
+    score, attribution = scores.score.copy(), scores.attribution.copy()
+    score[forced] = IMPOSSIBLE
+    attribution[forced] = wrong[forced] / wrong[forced].sum(1, keepdims=True)
+    return replace(scores, score=score, attribution=attribution)
