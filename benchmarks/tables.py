@@ -33,10 +33,11 @@ def per_method(records: Sequence[dict[str, Any]]) -> str:
     data = pd.DataFrame([record for record in records if "error" not in record])
     rows = {}
     for name, of_method in data.groupby("method"):
-        seeded = of_method.dropna(subset=["vus_pr"]).groupby("seed")["vus_pr"].mean()
+        seeded = _by_seed(of_method)
         found = of_method.groupby("series")[["segments", "segments_found_at_1_per_week"]].mean().sum()
         delays = of_method["delay_rows"].dropna().astype(float)
-        mean = of_method[["vus_pr", "auc_pr", "best_f1", "fit_seconds", "score_seconds"]].astype(float).mean()
+        measures = ["vus_pr", "auc_pr", "best_f1", "fit_seconds", "score_seconds"]
+        mean = of_method.astype(dict.fromkeys(measures, float)).groupby("series")[measures].mean().mean()
         rows[name] = {
             "VUS-PR": f"{mean['vus_pr']:.4f}",
             "± seeds": f"{seeded.std():.4f}" if len(seeded) > 1 else "-",
@@ -73,8 +74,8 @@ def plot(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     table = _table(records)
     means = table.mean().sort_values()
     data = pd.DataFrame(list(records)).dropna(subset=["vus_pr"])
-    seeds = data.groupby(["method", "seed"])["vus_pr"].mean().astype(float).groupby("method").std()
-    spread = np.nan_to_num(seeds.reindex(means.index).to_numpy(dtype=float))
+    seeds = {name: _by_seed(of_method).std() for name, of_method in data.groupby("method")}
+    spread = np.nan_to_num(np.array([seeds[name] for name in means.index], dtype=float))
     figure = Figure(figsize=(8, 1 + 0.35 * len(means)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -94,6 +95,16 @@ def _table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """VUS-PR, series by method, mean over seeds; only series with anomalies."""
     data = pd.DataFrame(list(records)).dropna(subset=["vus_pr"])
     return data.astype({"vus_pr": float}).pivot_table(index="series", columns="method", values="vus_pr")
+
+
+def _by_seed(of_method: pd.DataFrame) -> pd.Series:
+    """A method's mean VUS-PR by seed, of the seeds that were run on all of its series: others are no comparison."""
+    table = (
+        of_method.dropna(subset=["vus_pr"])
+        .astype({"vus_pr": float})
+        .pivot(index="series", columns="seed", values="vus_pr")
+    )
+    return table.dropna(axis=1).mean()
 
 
 def _published(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
