@@ -6,11 +6,11 @@ share one token, which blurs each one's own course; a small second path reads ev
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from tsdiff_monitor.diffusion.noise_embedding import NoiseEmbedding
 
 __all__ = ["TimeTokenNetwork"]
 
@@ -29,16 +29,13 @@ class TimeTokenNetwork(nn.Module):
         self.metrics, self.window, self.width, self.layers = metrics, window, width, layers
         self.embed = nn.Linear(4 * metrics, width)
         self.position = nn.Parameter(torch.randn(window, width) * 0.02)
-        self.noise = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.noise = NoiseEmbedding(width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, metrics)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         self.own = _OwnPath(window, width)
-        rates = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2)) * 20
-        self.register_buffer("rates", rates, persistent=False)
-        self.rates: Tensor
 
     def forward(
         self,
@@ -48,8 +45,7 @@ class TimeTokenNetwork(nn.Module):
         target_mask: Bool[Tensor, "B L K"],
         given_mask: Bool[Tensor, "B L K"],
     ) -> Float[Tensor, "B L K"]:
-        angle = c_noise[:, None] * self.rates
-        level = self.noise(torch.cat([angle.sin(), angle.cos()], -1))  # [B, C]
+        level = self.noise(c_noise)  # [B, C]
         cells = torch.cat([noisy, given, target_mask.to(noisy), given_mask.to(noisy)], -1)  # [B, L, 4K]
         tokens = self.embed(cells) + self.position + level[:, None]
         for block in self.blocks:

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from tsdiff_monitor.diffusion.noise_embedding import NoiseEmbedding
+
 __all__ = ["TwoWayNetwork"]
 
 _HEAD_WIDTH = 16
@@ -31,15 +33,12 @@ class TwoWayNetwork(nn.Module):
         patches = math.ceil(window / patch)
         self.embed = nn.Linear(4 * patch, width)
         self.position = nn.Parameter(torch.randn(patches, width) * 0.02)
-        self.noise = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.noise = NoiseEmbedding(width)
         self.blocks = nn.ModuleList(_Block(width, over_time=patches > 1) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, patch)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        rates = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2)) * 20
-        self.register_buffer("rates", rates, persistent=False)
-        self.rates: Tensor
 
     def forward(
         self,
@@ -55,8 +54,7 @@ class TwoWayNetwork(nn.Module):
         cells = nn.functional.pad(cells, (0, 0, 0, 0, -L % self.patch, 0))  # rows before the window are missing
         N = cells.shape[1] // self.patch
         cells = cells.view(B, N, self.patch, K, 4).transpose(2, 3).reshape(B, N, K, 4 * self.patch)
-        angle = c_noise[:, None] * self.rates
-        level = self.noise(torch.cat([angle.sin(), angle.cos()], -1))  # [B, C]
+        level = self.noise(c_noise)  # [B, C]
         tokens = self.embed(cells) + self.position[:, None] + level[:, None, None]  # [B, N, K, C]
         absent = ~(target_mask | given_mask).any(1)  # [B, K]
         hidden = absent & ~absent.all(1, keepdim=True)  # were nothing attended to, softmax would have no value
