@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tsdiff_monitor.config.loader import Config, PluginConfig
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
+from tsdiff_monitor.delivery.refreshing import Refreshing
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.pipeline import Pipeline
 from tsdiff_monitor.plugins import Context, Notifier, Reader, Writer
@@ -39,6 +40,7 @@ class Assembly:
     notifiers: Mapping[str, Notifier]
     pipelines: Mapping[str, Pipeline]
     dispatcher: Dispatcher
+    refreshing: Refreshing
     claim: IO[str] | None = None
 
     def __enter__(self) -> Assembly:
@@ -113,7 +115,8 @@ def assemble(
         give_up_after=config.settings.delivery.give_up_after,
         observe=observe or (lambda _: None),
     )
-    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, claim)
+    refreshing = Refreshing(store, notifiers, now=now)
+    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, refreshing, claim)
 
 
 def _claim(storage: Path) -> IO[str]:

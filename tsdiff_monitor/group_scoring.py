@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tsdiff_monitor.change_details import detailed
 from tsdiff_monitor.config.monitors import MonitorConfig, QueryConfig
 from tsdiff_monitor.detectors import Detector
 from tsdiff_monitor.errors import WriteError
@@ -48,7 +50,8 @@ def score_group(
     if row >= len(frame):
         return
     rules = {one.name: _rule(query) for one in frame.series if (query := monitor.queries.get(one.query)) is not None}
-    scores = detector.score(frame, first=row, alarms_per_week=alarms_per_week, rules=rules)
+    score = partial(detector.score, alarms_per_week=alarms_per_week, rules=rules)
+    scores = score(frame, first=row)
     new = frame.rows(row, len(frame))
     scores = flagged(scores, outside(data_ranges(monitor, frame.series), new.values))
     state = store.group_state(name, group)
@@ -58,6 +61,11 @@ def score_group(
         return _explained(detector, frame, at, names)
 
     changes = tracker.advance(scores, explain)
+    if changes and monitor.notify:
+        try:
+            changes = detailed(pipeline, detector, frame, scores, changes, score)
+        except Exception as error:  # a message without a picture is better than none
+            result.errors.append(("details", unexpected(error, monitor=name, group=group_name(group))))
     expected = expected_of_all(detector, frame, first=row, read=1) if monitor.provide_series and monitor.write else None
     batch = ScoreBatch(name, monitor.model, monitor.scheduler, group, new, scores, expected)
     for written, writer in pipeline.writers.items():

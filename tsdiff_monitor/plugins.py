@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -37,6 +38,9 @@ __all__ = [
     "ReadRequest",
     "Reader",
     "Reading",
+    "Receipt",
+    "ReceiptKeeper",
+    "Refresher",
     "Writer",
     "load_plugin",
     "plugin_types",
@@ -166,6 +170,44 @@ class Notifier(Protocol):
 
     def notify(self, change: EventChange) -> None:
         """Deliver one change. Raises :class:`~tsdiff_monitor.errors.DeliveryError`, which says whether to retry."""
+        ...
+
+
+Receipt = Mapping[str, str]
+"""What a place calls an event that it was told of: a message's id and channel, an annotation's number."""
+
+
+@runtime_checkable
+class ReceiptKeeper(Protocol):
+    """Optional, beside :class:`Notifier`: one that must know what it sent before, to change or close it.
+
+    The class says so by ``keeps_receipts = True``. The host stores the newest receipt of each event and notifier in the
+    transaction that marks the delivery as made.
+    """
+
+    keeps_receipts: bool
+
+    def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
+        """Deliver one change; ``receipt`` is what the event's last delivery returned. None keeps it as it is."""
+        ...
+
+
+@runtime_checkable
+class Refresher(Protocol):
+    """Optional, beside :class:`Notifier`: one whose alerts lapse unless they are sent again (Alertmanager)."""
+
+    @property
+    def refresh_every(self) -> timedelta:
+        """How often :meth:`refresh` is called."""
+        ...
+
+    @property
+    def keep_resolved(self) -> timedelta:
+        """How long after its end a resolved event is still among those given to :meth:`refresh`."""
+        ...
+
+    def refresh(self, changes: Sequence[EventChange]) -> None:
+        """Send again: the newest change of each open event, and of each resolved not long ago. Raises as ``notify``."""
         ...
 
 

@@ -41,6 +41,10 @@ EXPECTED = {
         ("monitors.hosts.step", "key used twice, in lines 11 and 12", "rename or remove one"),
         ("monitors.hosts.step", "interval shorter than step", "lower step to 1m"),
     ],
+    "link_unfit": [
+        ("monitors.hosts.links", "the link 'dashboard' has {instance}", "{labels.NAME}"),
+        ("monitors.pods.links", "the link 'runbook' is no address", "https://host/path"),
+    ],
     "list_instead_of_sections": [("", "is not a mapping of sections", "readers, schedulers and monitors")],
     "list_written_as_text": [("monitors.hosts.notify", "must be a list", "write it like [a, b]")],
     "listen_address_ipv6_without_brackets": [

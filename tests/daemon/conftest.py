@@ -20,6 +20,7 @@ from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
+from tsdiff_monitor.delivery.refreshing import Refreshing
 from tsdiff_monitor.detector import DiffusionDetector
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.pipeline import Pipeline
@@ -117,7 +118,8 @@ def make_assembly(tmp_path: Path, clock: FakeClock) -> Iterator[MakeAssembly]:
         }
         notifiers = {"inbox": notifier or MemoryNotifier()}
         dispatcher = Dispatcher(store, notifiers, now=clock, random=random.Random(0))
-        assembly = Assembly(config, store, models, readers, {}, notifiers, pipelines, dispatcher)
+        refreshing = Refreshing(store, notifiers, now=clock)
+        assembly = Assembly(config, store, models, readers, {}, notifiers, pipelines, dispatcher, refreshing)
         made.append(assembly)
         return assembly
 

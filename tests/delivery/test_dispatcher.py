@@ -18,6 +18,7 @@ from tsdiff_monitor.delivery.backoff import LONGEST, backoff
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
 from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import Change, Event, EventChange, Severity
+from tsdiff_monitor.plugins import Receipt
 from tsdiff_monitor.store.store import Store
 
 T0 = pd.Timestamp("2026-03-01T00:00:00Z")
@@ -287,7 +288,7 @@ def test_a_store_that_fails_does_not_repeat_messages(
 ) -> None:
     """While a success cannot be saved, nothing is sent; once it can, the message is not sent a second time."""
 
-    def full(delivery_id: int, now: float) -> None:
+    def full(delivery_id: int, now: float, receipt: Receipt | None) -> None:
         raise StoreError("the disk is full")
 
     slack = Scripted()

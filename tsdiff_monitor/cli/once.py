@@ -62,6 +62,7 @@ def command(
                 errors.extend((f"monitor {name}, {where}", error) for where, error in _cycle(pipeline, at, out))
         with collecting(errors, "deliveries"):
             parts.dispatcher.drain(time.time() + _DRAIN_SECONDS)
+            parts.refreshing.run_due()
     report_errors(errors)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
@@ -16,7 +17,10 @@ from tsdiff_monitor.plugins import Query
 from tsdiff_monitor.scoring.rules import Direction
 from tsdiff_monitor.settings_model import StrictModel
 
-__all__ = ["MonitorConfig", "QueryConfig"]
+__all__ = ["LINK_PLACES", "MonitorConfig", "QueryConfig"]
+
+LINK_PLACES = ("monitor", "event", "start_ms", "end_ms")
+"""What is filled into links, beside labels."""
 
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -108,7 +112,21 @@ class MonitorConfig(StrictModel):
     """Names of the notifiers that learn of the monitor's events."""
     write: Names = ()
     """Names of the writers that store the monitor's scores."""
+    links: Mapping[str, str] = Field(default_factory=dict)
+    """Name to address, for messages; `{monitor}`, `{event}`, `{start_ms}`, `{end_ms}`, `{labels.NAME}` are filled."""
     provide_series: bool = False
     """Whether writers also get what every metric should have been, with its band; costs a few times the scoring."""
     events: EventPolicy = EventPolicy()
     """When high scores become an event, and when it is over."""
+
+    @field_validator("links")
+    @classmethod
+    def _known_places(cls, links: Mapping[str, str]) -> Mapping[str, str]:
+        for name, address in links.items():
+            for place in re.findall(r"\{([^{}]*)\}", address):
+                if place not in LINK_PLACES and not re.fullmatch(r"labels\.[A-Za-z_]\w*", place):
+                    known = ", ".join(f"{{{one}}}" for one in LINK_PLACES)
+                    raise ValueError(f"the link {name!r} has {{{place}}}; what is filled in: {known}, {{labels.NAME}}")
+            if not re.match(r"https?://", address):
+                raise ValueError(f"the link {name!r} is no address; write it like https://host/path")
+        return links

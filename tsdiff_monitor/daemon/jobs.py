@@ -48,6 +48,7 @@ class Jobs:
         self._store = assembly.store
         self._models = assembly.models
         self._dispatcher = assembly.dispatcher
+        self._refreshing = assembly.refreshing
         self._metrics = metrics
         self._reports = Reports(metrics)
         self._clock = clock
@@ -100,6 +101,7 @@ class Jobs:
                 return
             try:
                 self._dispatcher.drain(self._clock() + _DELIVER_SECONDS)
+                self._refreshing.run_due()
             except StoreError as error:
                 _log.error("delivery stopped", error=str(error))
 

@@ -14,13 +14,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, cast
 
 import structlog
 
 from tsdiff_monitor.delivery.backoff import backoff
 from tsdiff_monitor.errors import DeliveryError
-from tsdiff_monitor.plugins import Notifier
+from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper
 from tsdiff_monitor.store.store import Delivery, Store
 
 __all__ = ["Attempt", "Dispatcher"]
@@ -70,6 +70,7 @@ class Dispatcher:
         random: random.Random,
         give_up_after: timedelta = timedelta(days=1),
         observe: Callable[[Attempt], None] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._notifiers = dict(notifiers)
@@ -77,9 +78,10 @@ class Dispatcher:
         self._random = random
         self._give_up_after = give_up_after.total_seconds()
         self._observe = observe
+        self._sleep = sleep
         self._running = threading.Lock()
         self._pauses: dict[str, _Pause] = {}
-        self._unmarked: set[int] = set()
+        self._unmarked: dict[int, Receipt | None] = {}
 
     def run_due(self, limit: int = 1000) -> int:
         """Attempt at most ``limit`` due deliveries and return how many were attempted.
@@ -91,12 +93,27 @@ class Dispatcher:
     def drain(self, deadline: float) -> int:
         """Attempt deliveries until nothing is due or ``deadline`` (Unix seconds); returns how many were attempted.
 
-        Deliveries that wait for a retry are not waited for: they stay in the store for the next start.
+        A notifier's own pace is waited for. Deliveries that wait for a retry are not: they stay in the store for the
+        next start.
         """
         attempts = 0
-        while made := self._run(_BATCH, deadline):
+        while True:
+            made = self._run(_BATCH, deadline)
             attempts += made
-        return attempts
+            if made:
+                continue
+            wait = self._pace_left()
+            if wait is None or self._now() + wait >= deadline:
+                return attempts
+            self._sleep(wait)
+
+    def _pace_left(self) -> float | None:
+        """Seconds until a notifier that only keeps its pace goes on; None when nothing waits for that."""
+        now = self._now()
+        pauses = {name: pause for name, pause in self._pauses.items() if pause.until > now}
+        paced = [pause.until - now for pause in pauses.values() if not pause.failures]
+        failing = {name for name, pause in pauses.items() if pause.failures}
+        return min(paced) if paced and self._store.due(now, 1, skip=failing) else None
 
     def _run(self, limit: int, deadline: float) -> int:
         patience = -1.0 if math.isinf(deadline) else max(deadline - self._now(), 0.0)
@@ -124,9 +141,9 @@ class Dispatcher:
 
     def _mark_left_over(self) -> None:
         """A delivery that was made while the store could not be written must not be made again, and again."""
-        for delivery_id in sorted(self._unmarked):
-            self._store.mark_delivered(delivery_id, self._now())
-            self._unmarked.discard(delivery_id)
+        for delivery_id, receipt in sorted(self._unmarked.items()):
+            self._store.mark_delivered(delivery_id, self._now(), receipt)
+            del self._unmarked[delivery_id]
 
     def _attempt(self, delivery: Delivery) -> bool:
         """Whether the notifier may be given more in this run."""
@@ -137,23 +154,37 @@ class Dispatcher:
             return True
         began = self._now()
         try:
-            notifier.notify(delivery.change)
+            receipt = self._notify(notifier, delivery)
         except DeliveryError as error:
             failure = error
         except Exception as error:  # a notifier may be anybody's code: it must not stop the others
             failure = DeliveryError(_where(error), recoverable=True, reason="bug")
         else:
             self._pauses.pop(delivery.notifier, None)
-            self._unmarked.add(delivery.id)
+            self._unmarked[delivery.id] = receipt
             self._mark_left_over()
             self._tell(delivery, "delivered", "", self._now() - began)
-            return True
+            return self._may_go_on(delivery.notifier, notifier)
         took = self._now() - began
         if not failure.recoverable:
             self._bury(delivery, failure.reason, str(failure), took)
             return True
         self._fail(delivery, failure, took)
         return False
+
+    def _notify(self, notifier: Notifier, delivery: Delivery) -> Receipt | None:
+        if not getattr(notifier, "keeps_receipts", False):
+            notifier.notify(delivery.change)
+            return None
+        receipt = self._store.receipt(delivery.change.event.id, delivery.notifier)
+        return cast(ReceiptKeeper, notifier).notify(delivery.change, receipt)
+
+    def _may_go_on(self, name: str, notifier: Notifier) -> bool:
+        """Whether the notifier may be given the next change at once; it says how far apart it wants them."""
+        pace = float(getattr(notifier, "pace", 0.0))
+        if pace > 0:
+            self._pauses[name] = _Pause(until=self._now() + pace)
+        return pace <= 0
 
     def _fail(self, delivery: Delivery, failure: DeliveryError, took: float) -> None:
         pause = self._pauses.setdefault(delivery.notifier, _Pause())

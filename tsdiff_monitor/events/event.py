@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
+from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.frame import Group, group_name
 
 __all__ = ["Change", "Culprit", "Event", "EventChange", "Severity"]
@@ -132,19 +133,23 @@ class EventChange:
     change: Change
     event: Event
     sequence: int
+    details: Details = field(default_factory=Details)
 
     @property
     def key(self) -> str:
         return f"{self.event.id}/{self.sequence}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"change": self.change.value, "key": self.key, "event": self.event.to_json()}
+        raw = {"change": self.change.value, "key": self.key, "event": self.event.to_json()}
+        details = self.details.to_json()
+        return {**raw, "details": details} if details else raw
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> EventChange:
         """The inverse of :meth:`to_json`."""
         sequence = int(raw["key"].rpartition("/")[2])
-        return cls(Change(raw["change"]), Event.from_json(raw["event"]), sequence)
+        details = Details.from_json(raw.get("details", {}))
+        return cls(Change(raw["change"]), Event.from_json(raw["event"]), sequence, details)
 
 
 def _iso(time: pd.Timestamp | None) -> str | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
 
-__all__ = ["Delivery", "GroupState"]
+__all__ = ["Delivery", "Feedback", "GroupState"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,12 @@ class Delivery:
     attempts: int
     created: float
     next_attempt: float
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody said about an event: ``real``, ``false`` or ``expected``. ``given`` is in Unix seconds."""
+
+    verdict: str
+    note: str
+    given: float

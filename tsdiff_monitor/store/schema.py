@@ -58,7 +58,24 @@ _FIRST = (
     "CREATE INDEX deliveries_pending ON deliveries (next_attempt, id) WHERE status = 'pending'",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_RECEIPTS_AND_FEEDBACK = (
+    """CREATE TABLE receipts (
+        event_id TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
+        notifier TEXT NOT NULL,
+        body TEXT NOT NULL,         -- JSON, what the notifier wants to be given again
+        PRIMARY KEY (event_id, notifier)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE feedback (
+        event_id TEXT NOT NULL PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE,
+        verdict TEXT NOT NULL CHECK (verdict IN ('real', 'false', 'expected')),
+        note TEXT NOT NULL,
+        given REAL NOT NULL         -- Unix seconds
+    ) WITHOUT ROWID""",
+    "ALTER TABLE groups ADD COLUMN first_scored INTEGER",
+    "UPDATE groups SET first_scored = last_scored",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK)
 """Entry ``n`` turns a store of version ``n`` into one of version ``n + 1``."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -20,12 +20,14 @@ from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import Event, EventChange
 from tsdiff_monitor.frame import Group, group_name
 from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.store.feedback import FeedbackBook
+from tsdiff_monitor.store.outbox import Outbox
 from tsdiff_monitor.store.records import Delivery, GroupState
 
 __all__ = ["Delivery", "GroupState", "Store"]
 
 
-class Store:
+class Store(Outbox, FeedbackBook):
     """The state database. Safe to share between threads; every method raises ``StoreError`` and nothing else.
 
     ``now`` (Unix seconds) dates new deliveries; ``factory`` is the connection class.
@@ -40,7 +42,7 @@ class Store:
         factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self._now = now
-        self._database = Database(path, busy_timeout=busy_timeout, factory=factory)
+        super().__init__(Database(path, busy_timeout=busy_timeout, factory=factory))
 
     def __enter__(self) -> Store:
         return self
@@ -61,6 +63,11 @@ class Store:
         )
         last, tracker = rows[0] if rows else (None, None)
         return GroupState(None if last is None else _time(last), None if tracker is None else json.loads(tracker))
+
+    def watched_since(self, monitor: str) -> pd.Timestamp | None:
+        """The newest row of the monitor's very first commit; None before it."""
+        rows = self._database.read("SELECT min(first_scored) FROM groups WHERE monitor = ?", (monitor,))
+        return None if rows[0][0] is None else _time(rows[0][0])
 
     def groups(self, monitor: str) -> list[Group]:
         """The groups that a monitor has committed, sorted by their labels."""
@@ -95,10 +102,11 @@ class Store:
                     "run one tsdiff-monitor per storage path"
                 )
             connection.execute(
-                "INSERT INTO groups (monitor, labels, last_scored, tracker) VALUES (?, ?, ?, ?) "
+                "INSERT INTO groups (monitor, labels, last_scored, first_scored, tracker) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (monitor, labels) DO UPDATE SET last_scored = coalesce(excluded.last_scored, last_scored),"
+                " first_scored = coalesce(first_scored, excluded.first_scored),"
                 " tracker = coalesce(excluded.tracker, tracker)",
-                (monitor, labels, last, tracker),
+                (monitor, labels, last, last, tracker),
             )
             for change in changes:
                 self._commit_change(connection, change, notifiers)
@@ -166,50 +174,6 @@ class Store:
         """An event's history, oldest first."""
         rows = self._database.read("SELECT body FROM changes WHERE event_id = ? ORDER BY sequence", (event_id,))
         return [EventChange.from_json(json.loads(body)) for (body,) in rows]
-
-    def due(self, now: float, limit: int, *, skip: Collection[str] = ()) -> list[Delivery]:
-        """Deliveries to attempt, those that waited for nobody first, without those of the notifiers in ``skip``.
-
-        A later change of an event is not due before the same notifier's earlier ones are delivered or dead.
-        """
-        rows = self._database.read(
-            "SELECT d.id, d.notifier, c.body, d.attempts, d.created, d.next_attempt FROM deliveries d "
-            "JOIN changes c ON c.event_id = d.event_id AND c.sequence = d.sequence "
-            "WHERE d.status = 'pending' AND d.next_attempt <= ? "
-            "AND d.notifier NOT IN (SELECT value FROM json_each(?)) "
-            "AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.event_id = d.event_id AND e.notifier = d.notifier "
-            "AND e.sequence < d.sequence AND e.status = 'pending') ORDER BY d.next_attempt, d.id LIMIT ?",
-            (now, json.dumps(sorted(skip)), limit),
-        )
-        return [
-            Delivery(name, notifier, EventChange.from_json(json.loads(body)), attempts, created, next_attempt)
-            for name, notifier, body, attempts, created, next_attempt in rows
-        ]
-
-    def mark_delivered(self, delivery_id: int, now: float) -> None:
-        """The notifier has taken it."""
-        self._mark("status = 'delivered', finished = ?, reason = NULL, message = NULL", (now,), delivery_id)
-
-    def mark_failed(self, delivery_id: int, now: float, next_attempt: float, reason: str, message: str) -> None:
-        """An attempt at ``now`` failed; it is due again at ``next_attempt``."""
-        self._mark("next_attempt = ?, reason = ?, message = ?", (max(next_attempt, now), reason, message), delivery_id)
-
-    def mark_dead(self, delivery_id: int, now: float, reason: str, message: str) -> None:
-        """Given up; kept with its reason until :meth:`prune`."""
-        self._mark("status = 'dead', finished = ?, reason = ?, message = ?", (now, reason, message), delivery_id)
-
-    def _mark(self, assignments: str, values: tuple[Any, ...], delivery_id: int) -> None:
-        with self._database.transaction() as connection:
-            connection.execute(
-                f"UPDATE deliveries SET attempts = attempts + 1, {assignments} "  # noqa: S608 - only constants
-                "WHERE id = ? AND status = 'pending'",
-                (*values, delivery_id),
-            )
-
-    def counts(self) -> dict[str, int]:
-        """How many deliveries are ``pending``, ``delivered`` and ``dead``."""
-        rows = self._database.read("SELECT status, count(*) FROM deliveries GROUP BY status")
-        return {"pending": 0, "delivered": 0, "dead": 0, **dict(rows)}
 
     def prune(self, older_than: pd.Timestamp) -> int:
         """Forget resolved events whose newest change is older and which nobody waits for; returns how many.

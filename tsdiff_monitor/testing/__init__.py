@@ -5,7 +5,13 @@ The kits are classes to derive from in a pytest module; see ``docs/plugins.md``.
 
 from __future__ import annotations
 
-from tsdiff_monitor.testing.examples import example_batch, example_change, example_event, example_frame
+from tsdiff_monitor.testing.examples import (
+    example_batch,
+    example_change,
+    example_details,
+    example_event,
+    example_frame,
+)
 from tsdiff_monitor.testing.fakes import FakeClock, MemoryNotifier, MemoryReader, MemoryWriter
 from tsdiff_monitor.testing.notifier_kit import HttpNotifierConformance, NotifierConformance
 from tsdiff_monitor.testing.reader_kit import ReaderConformance
@@ -22,6 +28,7 @@ __all__ = [
     "WriterConformance",
     "example_batch",
     "example_change",
+    "example_details",
     "example_event",
     "example_frame",
 ]

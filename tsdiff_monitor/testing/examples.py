@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsdiff_monitor.events.details import Course, Details, Snapshot
 from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange, Severity
 from tsdiff_monitor.frame import Frame, Group, Series
 from tsdiff_monitor.scores import Expected, ScoreBatch, Scores
 
-__all__ = ["example_batch", "example_change", "example_event", "example_frame"]
+__all__ = ["example_batch", "example_change", "example_details", "example_event", "example_frame"]
 
 START = "2024-05-01T00:00:00Z"
 GROUP: Group = (("instance", "web-1"),)
@@ -82,8 +83,26 @@ def example_event(**changes: Any) -> Event:
     return dataclasses.replace(event, **changes)
 
 
-def example_change(change: Change = Change.opened, sequence: int = 0, **event: Any) -> EventChange:
+def example_details() -> Details:
+    """Forty minutes of two culprits, of which the first leaves its band at 03:05; two links; an alarm rate."""
+    rows, left = 40, 32
+    times = np.arange(rows)
+    courses = []
+    for name, middle, width in (("cpu", 48.3, 7.0), ("requests", 18000.0, 2300.0)):
+        expected = middle + width * np.sin(times / 5) / 2
+        actual = expected + np.where(times >= left, 6 * width, width / 4 * np.cos(times))
+        bands = (expected, expected - width, expected + width)
+        courses.append(Course(name, *(tuple(np.round(part, 4).tolist()) for part in (actual, *bands))))
+    score = tuple(np.where(times >= left, 4.21, 0.4).tolist())
+    snapshot = Snapshot(pd.Timestamp("2024-05-01T02:33:00Z"), pd.Timedelta("1min"), score, tuple(courses))
+    links = {"dashboard": "https://grafana.example/d/hosts?from=1714531980000&to=1714533120000"}
+    return Details(snapshot, links, allowed_per_week=1.0, seen_per_week=0.7)
+
+
+def example_change(
+    change: Change = Change.opened, sequence: int = 0, *, details: Details | None = None, **event: Any
+) -> EventChange:
     """A change of an :func:`example_event`; a resolved one ended at 03:30."""
     if change is Change.resolved:
         event = {"end": pd.Timestamp("2024-05-01T03:30:00Z"), "last": pd.Timestamp("2024-05-01T03:34:00Z"), **event}
-    return EventChange(change, example_event(**event), sequence)
+    return EventChange(change, example_event(**event), sequence, details or Details())

@@ -1,0 +1,103 @@
+"""The outbox half of the store: which deliveries are due, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+
+from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.plugins import Receipt
+from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.store.records import Delivery
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Deliveries and receipts in ``database``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, now: float, limit: int, *, skip: Collection[str] = ()) -> list[Delivery]:
+        """Deliveries to attempt, those that waited for nobody first, without those of the notifiers in ``skip``.
+
+        A later change of an event is not due before the same notifier's earlier ones are delivered or dead.
+        """
+        rows = self._database.read(
+            "SELECT d.id, d.notifier, c.body, d.attempts, d.created, d.next_attempt FROM deliveries d "
+            "JOIN changes c ON c.event_id = d.event_id AND c.sequence = d.sequence "
+            "WHERE d.status = 'pending' AND d.next_attempt <= ? "
+            "AND d.notifier NOT IN (SELECT value FROM json_each(?)) "
+            "AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.event_id = d.event_id AND e.notifier = d.notifier "
+            "AND e.sequence < d.sequence AND e.status = 'pending') ORDER BY d.next_attempt, d.id LIMIT ?",
+            (now, json.dumps(sorted(skip)), limit),
+        )
+        return [
+            Delivery(name, notifier, EventChange.from_json(json.loads(body)), attempts, created, next_attempt)
+            for name, notifier, body, attempts, created, next_attempt in rows
+        ]
+
+    def mark_delivered(self, delivery_id: int, now: float, receipt: Receipt | None = None) -> None:
+        """The notifier has taken it; ``receipt`` is what it wants to be given with the event's next change."""
+        with self._database.transaction() as connection:
+            if receipt is not None:
+                connection.execute(
+                    "INSERT INTO receipts (event_id, notifier, body) "
+                    "SELECT event_id, notifier, ? FROM deliveries WHERE id = ? "
+                    "ON CONFLICT (event_id, notifier) DO UPDATE SET body = excluded.body",
+                    (json.dumps(dict(receipt)), delivery_id),
+                )
+            _mark(connection, "status = 'delivered', finished = ?, reason = NULL, message = NULL", (now,), delivery_id)
+
+    def receipt(self, event_id: str, notifier: str) -> dict[str, str] | None:
+        """What the notifier's newest delivery about the event returned."""
+        rows = self._database.read(
+            "SELECT body FROM receipts WHERE event_id = ? AND notifier = ?", (event_id, notifier)
+        )
+        return dict(json.loads(rows[0][0])) if rows else None
+
+    def newest_told(self, notifier: str, resolved_after: pd.Timestamp) -> list[EventChange]:
+        """The newest change that the notifier took, of each event that is open or ended after ``resolved_after``.
+
+        Of an event whose resolution it has not taken yet, that is a change of while it was open.
+        """
+        rows = self._database.read(
+            "SELECT c.body FROM changes c JOIN (SELECT event_id, max(sequence) AS newest FROM deliveries "
+            "WHERE notifier = ? AND status = 'delivered' GROUP BY event_id) t "
+            "ON c.event_id = t.event_id AND c.sequence = t.newest JOIN events e ON e.id = c.event_id "
+            "WHERE e.state = 'open' OR e.\"end\" > ? ORDER BY e.start, e.id",
+            (notifier, resolved_after.as_unit("ns").value),
+        )
+        return [EventChange.from_json(json.loads(body)) for (body,) in rows]
+
+    def mark_failed(self, delivery_id: int, now: float, next_attempt: float, reason: str, message: str) -> None:
+        """An attempt at ``now`` failed; it is due again at ``next_attempt``."""
+        self._change(
+            "next_attempt = ?, reason = ?, message = ?", (max(next_attempt, now), reason, message), delivery_id
+        )
+
+    def mark_dead(self, delivery_id: int, now: float, reason: str, message: str) -> None:
+        """Given up; kept with its reason until :meth:`prune`."""
+        self._change("status = 'dead', finished = ?, reason = ?, message = ?", (now, reason, message), delivery_id)
+
+    def counts(self) -> dict[str, int]:
+        """How many deliveries are ``pending``, ``delivered`` and ``dead``."""
+        rows = self._database.read("SELECT status, count(*) FROM deliveries GROUP BY status")
+        return {"pending": 0, "delivered": 0, "dead": 0, **dict(rows)}
+
+    def _change(self, assignments: str, values: tuple[Any, ...], delivery_id: int) -> None:
+        with self._database.transaction() as connection:
+            _mark(connection, assignments, values, delivery_id)
+
+
+def _mark(connection: sqlite3.Connection, assignments: str, values: tuple[Any, ...], delivery_id: int) -> None:
+    connection.execute(
+        f"UPDATE deliveries SET attempts = attempts + 1, {assignments} "  # noqa: S608 - only constants
+        "WHERE id = ? AND status = 'pending'",
+        (*values, delivery_id),
+    )
