@@ -43,6 +43,23 @@ def config_command(file: Annotated[Path, typer.Argument(metavar="FILE", help="Co
         raise typer.Exit(EXIT_WARNINGS)
 
 
+@app.command("sources")
+def sources_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).")],
+    monitor: Annotated[str | None, typer.Option(metavar="NAME", help="Only this monitor.")] = None,
+    now: Annotated[str | None, typer.Option(metavar="TIME", help="Look back from here instead of now.")] = None,
+) -> None:
+    """Run every query over the fit window and say what came back, what is odd about it, and what to change.
+
+    Nothing is fit, scored, stored or sent. Exit code 0: all is well; 1: a query failed; 3: there is something to mend.
+
+    Example: tsdiff-monitor check sources monitor.yml
+    """
+    from tsdiff_monitor.cli.sources import check_sources
+
+    raise typer.Exit(check_sources(file, monitor, now))
+
+
 @app.command("schema")
 def schema_command(
     output: Annotated[Path | None, typer.Option(metavar="PATH", help="Write to this file instead of stdout.")] = None,
