@@ -189,7 +189,11 @@ class Pipeline:
         return result
 
     def history(self, group: Group, frame: Frame) -> Frame:
-        """What is to be learnt from: without rows inside known events, values that cannot be right, and empty ends."""
+        """What is to be learnt from: without rows inside known events, values that cannot be right, and empty ends.
+
+        The metrics come sorted, so that what is learnt does not depend on the order in which the source gave them.
+        """
+        frame = frame.select(sorted(frame.names))
         frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values))
         events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
         return trimmed(without(frame, [(event.start, event.end) for event in events if event.group == group]))
