@@ -6,16 +6,17 @@ BIN    := $(VENV)/bin
 # Waiting threads sleep instead of spinning: see docs/adr/0006-threads-that-sleep.md.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test lint types format build clean
+.PHONY: help demo test services lint types format build clean
 
 help:
-	@echo "make demo    install, simulate, fit, replay a day with incidents, write demo-report/report.html"
-	@echo "make test    install and run all tests"
-	@echo "make lint    ruff and import-linter"
-	@echo "make types   mypy and pyright"
-	@echo "make format  format the code"
-	@echo "make build   build wheel and source distribution into dist/"
-	@echo "make clean   remove everything that can be made again"
+	@echo "make demo      install, simulate, fit, replay a day with incidents, write demo-report/report.html"
+	@echo "make test      install and run all tests"
+	@echo "make services  install the servers that tests run against (apt); without them those tests are skipped"
+	@echo "make lint      ruff and import-linter"
+	@echo "make types     mypy and pyright"
+	@echo "make format    format the code"
+	@echo "make build     build wheel and source distribution into dist/"
+	@echo "make clean     remove everything that can be made again"
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +32,9 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
+
+services:
+	scripts/install-services.sh
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -103,6 +103,7 @@ def assemble(
             store=store,
             models=model_store,
             writers={writer: writers[writer] for writer in monitor.write},
+            routes=config.settings.routes,
             max_catchup=config.settings.max_catchup,
         )
         for name, monitor in config.monitors.items()

@@ -38,11 +38,13 @@ def detailed(
     changes: Sequence[EventChange],
     score: Callable[[Frame], Scores],
 ) -> list[EventChange]:
-    """The changes with their details.
+    """The changes with their details, and their culprits with units.
 
     ``frame`` holds the rows of ``scores`` and those before them, which ``score`` works out again from the rows at hand.
     """
     monitor = pipeline.monitor
+    queries = {one.name: monitor.queries.get(one.query) for one in frame.series}
+    units = {name: query.unit for name, query in queries.items() if query is not None and query.unit}
     full = []
     for change in changes:
         rate = seen_per_week(pipeline.store, pipeline.name, change.event.last)
@@ -52,7 +54,11 @@ def detailed(
             allowed_per_week=monitor.alarms_per_week,
             seen_per_week=rate,
         )
-        full.append(dataclasses.replace(change, details=details))
+        culprits = tuple(
+            dataclasses.replace(culprit, unit=units.get(culprit.metric, "")) for culprit in change.event.culprits
+        )
+        event = dataclasses.replace(change.event, culprits=culprits)
+        full.append(dataclasses.replace(change, event=event, details=details))
     return full
 
 

@@ -10,8 +10,10 @@ import pandas as pd
 
 from tsdiff_monitor.change_details import detailed
 from tsdiff_monitor.config.monitors import MonitorConfig, QueryConfig
+from tsdiff_monitor.delivery.audience import audience
 from tsdiff_monitor.detectors import Detector
 from tsdiff_monitor.errors import WriteError
+from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
 from tsdiff_monitor.expected_series import expected_of_all
@@ -19,7 +21,7 @@ from tsdiff_monitor.frame import Frame, Group, Series, group_name
 from tsdiff_monitor.frame_edits import conformed, trimmed
 from tsdiff_monitor.results import TickResult
 from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.scoring.rules import Range, Rule, flagged, outside
+from tsdiff_monitor.scoring.rules import Range, Rule, flagged, outside, unjudged
 from tsdiff_monitor.unexpected import unexpected
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def score_group(
     scores = score(frame, first=row)
     new = frame.rows(row, len(frame))
     scores = flagged(scores, outside(data_ranges(monitor, frame.series), new.values))
+    scores = unjudged(scores, covered(monitor.calendar.values(), group, scores.times, "exclude"))
     state = store.group_state(name, group)
     tracker = EventTracker(monitor.events, name, group, TrackerState.from_json(state.tracker_json))
 
@@ -61,7 +64,7 @@ def score_group(
         return _explained(detector, frame, at, names)
 
     changes = tracker.advance(scores, explain)
-    if changes and monitor.notify:
+    if changes and (monitor.notify or pipeline.routes):
         try:
             changes = detailed(pipeline, detector, frame, scores, changes, score)
         except Exception as error:  # a message without a picture is better than none
@@ -75,7 +78,9 @@ def score_group(
             result.errors.append((f"writer {written}", error))
         except Exception as error:  # nor may a stranger's writer
             result.errors.append((f"writer {written}", unexpected(error, monitor=name, writer=written)))
-    store.commit(name, group, frame.times[-1], tracker.state.to_json(), changes, list(monitor.notify))
+    store.commit(
+        name, group, frame.times[-1], tracker.state.to_json(), changes, audience(monitor, pipeline.routes, store)
+    )
     result.rows += len(scores)
     result.groups += 1
     result.changes.extend(changes)

@@ -18,8 +18,10 @@ from tsdiff_monitor.cold_start import ColdStart
 from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
+from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.detectors import Detector, fit_detector
 from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError
+from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.frame import Frame, Group, floor_time, group_name
 from tsdiff_monitor.frame_edits import any_since, masked, trimmed, without
 from tsdiff_monitor.group_scoring import data_ranges, score_group
@@ -48,6 +50,7 @@ class Pipeline:
     store: Store
     models: ModelStore
     writers: Mapping[str, Writer] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
     max_catchup: timedelta = timedelta(days=1)
 
     @property
@@ -189,12 +192,14 @@ class Pipeline:
         return result
 
     def history(self, group: Group, frame: Frame) -> Frame:
-        """What is to be learnt from: without rows inside known events, values that cannot be right, and empty ends.
+        """What is to be learnt from: without rows inside known events or times of the calendar, values that cannot be
+        right, and empty ends.
 
         The metrics come sorted, so that what is learnt does not depend on the order in which the source gave them.
         """
         frame = frame.select(sorted(frame.names))
-        frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values))
+        calendar = covered(self.monitor.calendar.values(), group, frame.times, "quiet", "exclude")
+        frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values) | calendar[:, None])
         events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
         return trimmed(without(frame, [(event.start, event.end) for event in events if event.group == group]))
 

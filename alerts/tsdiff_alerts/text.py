@@ -4,38 +4,56 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pandas as pd
 
-from tsdiff_monitor.events.event import Change, Culprit, Event
+from tsdiff_monitor.events.details import Details
+from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange
 from tsdiff_monitor.frame import group_name
 
 __all__ = [
+    "SHOWN_CULPRITS",
     "culprit_text",
     "duration_text",
     "headline",
     "json_text",
+    "link_items",
     "number_text",
     "printable",
+    "rate_text",
     "share_text",
+    "shorten",
+    "span_text",
+    "summary",
+    "sureness_text",
     "time_text",
+    "top_culprits",
+    "who",
 ]
 
+SHOWN_CULPRITS = 3
+"""How many culprits a message names; the rest is counted."""
+
 _PREFIXES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+_UNNAMED = 1e15 * 0.9995  # from here on units have names that nobody reads
 _MOST_DIGITS = 8
+_SURENESS = ((4.0, "very sure"), (2.0, "sure"), (1.5, "fairly sure"), (1.0, "not very sure"))
 
 
 def number_text(value: float | None, digits: int = 3) -> str:
     """``93.1``, ``41,200`` as ``41.2k``, ``0.0012``; ``no data`` for None and NaN."""
     if value is None or not math.isfinite(value):
         return "no data"
+    if abs(value) >= _UNNAMED:
+        return f"{value:.{digits - 1}e}"
     scale, prefix = next(((size, sign) for least, size, sign in _PREFIXES if abs(value) >= least * 0.9995), (1.0, ""))
     return f"{_plain(value / scale, digits)}{prefix}"
 
 
 def culprit_text(culprit: Culprit) -> str:
-    """``93.1, expected 41.2–55.0``, with as many digits as it takes to tell the numbers apart."""
+    """``93.1 %, expected 41.2–55.0 %``, with as many digits as it takes to tell the numbers apart."""
     band = (culprit.expected_lower, culprit.expected_upper)
     numbers = [culprit.actual, *(band if None not in band else (culprit.expected,))]
     wanted = len({number for number in numbers if number is not None})
@@ -45,7 +63,8 @@ def culprit_text(culprit: Culprit) -> str:
             break
     actual, *expected = texts
     to = " to " if any(text.startswith("-") for text in expected) else "–"
-    return actual if numbers[1:] == [None] else f"{actual}, expected {to.join(expected)}"
+    first, second = (_with_unit(one, culprit.unit) for one in (actual, to.join(expected)))
+    return first if numbers[1:] == [None] else f"{first}, expected {second}"
 
 
 def share_text(culprit: Culprit) -> str:
@@ -73,6 +92,64 @@ def time_text(time: pd.Timestamp) -> str:
     return time.tz_convert("UTC").strftime("%Y-%m-%d %H:%M UTC")
 
 
+def span_text(event: Event) -> str:
+    """``since 2024-05-01 03:05 UTC, 7 min so far``, or of a resolved event ``2024-05-01 03:05 UTC to ..., 25 min``."""
+    lasted = duration_text(event.duration_seconds)
+    if event.end is None:
+        return f"since {time_text(event.start)}, {lasted} so far"
+    same_day = event.start.tz_convert("UTC").date() == event.end.tz_convert("UTC").date()
+    end = event.end.tz_convert("UTC").strftime("%H:%M UTC") if same_day else time_text(event.end)
+    return f"{time_text(event.start)} to {end}, {lasted}"
+
+
+def sureness_text(event: Event) -> str:
+    """How sure the monitor is that something is wrong, in words, and the score that says so."""
+    word = next((word for least, word in _SURENESS if event.peak >= least), "not sure")
+    return f"{word} (peak score {number_text(event.peak)}; alarms start at 1)"
+
+
+def top_culprits(event: Event) -> tuple[tuple[Culprit, ...], int]:
+    """The culprits that a message names, and how many it leaves out."""
+    return event.culprits[:SHOWN_CULPRITS], max(len(event.culprits) - SHOWN_CULPRITS, 0)
+
+
+def rate_text(details: Details) -> str | None:
+    """How often this monitor cries wolf: ``This monitor lately: ...``; None where nothing is known.
+
+    Alarms count unless somebody marked them as real: without feedback nobody knows whether one was false.
+    """
+    allowed, seen = details.allowed_per_week, details.seen_per_week
+    if seen is None:
+        return None if allowed is None else f"This monitor: {_alarms(allowed, 'false ')} a week allowed"
+    text = f"This monitor lately: {_alarms(seen)} a week not marked as real"
+    return text if allowed is None else f"{text}, {_rate(allowed)} allowed"
+
+
+def link_items(details: Details) -> list[tuple[str, str]]:
+    """Title and address of each link that a browser can open: ``("Dashboard", "https://...")``."""
+    found = []
+    for name, address in details.links.items():
+        if address.startswith(("https://", "http://")):
+            title = printable(name).replace("_", " ").strip()
+            found.append((title[:1].upper() + title[1:] or "Link", address))
+    return found
+
+
+def summary(change: EventChange) -> str:
+    """The whole message in one line, for places that show no more."""
+    named, left = top_culprits(change.event)
+    parts = [f"{shorten(culprit.metric, 80)} {culprit_text(culprit)}" for culprit in named]
+    parts += [f"and {left} more"] if left else []
+    said = shorten(headline(change.change, change.event), 200)
+    return f"{said}: {'; '.join(parts)}" if parts else said
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` in one printable line of at most ``limit`` characters, with an ellipsis where it was cut."""
+    text = printable(text).strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
 def headline(change: Change, event: Event) -> str:
     """One sentence: who, and what happened to it."""
     said = {
@@ -80,8 +157,12 @@ def headline(change: Change, event: Event) -> str:
         Change.updated: "is still behaving abnormally",
         Change.resolved: "is back to normal",
     }[change]
-    who = event.monitor if not event.group else f"{event.monitor}: {group_name(event.group)}"
-    return printable(f"{who} {said}")
+    return f"{who(event)} {said}"
+
+
+def who(event: Event) -> str:
+    """What an event is about: the monitor and the group."""
+    return printable(event.monitor if not event.group else f"{event.monitor}: {group_name(event.group)}")
 
 
 def printable(text: str) -> str:
@@ -111,3 +192,24 @@ def _plain(value: float, digits: int) -> str:
         return f"{value:.{digits - 1}e}"
     text = f"{value:,.{max(digits - 1 - exponent, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text and float(value).is_integer() else text
+
+
+def _with_unit(text: str, unit: str) -> str:
+    """``93.1 %``; the sign of thousands goes with the unit (``1.50 GB``) where one stands for the whole."""
+    unit = shorten(unit, 16)
+    if not unit or text.endswith("no data"):
+        return text
+    signs = [part[-1] for part in re.split("–| to ", text)]
+    if signs[0] in "kMGT" and len(set(signs)) == 1 and len(unit) <= 3:
+        return f"{text.replace(signs[0], '')} {signs[0]}{unit}"
+    return f"{text} {unit}"
+
+
+def _alarms(rate: float, kind: str = "") -> str:
+    shown = _rate(rate)
+    return f"{shown} {kind}alarm{'' if shown == '1' else 's'}"
+
+
+def _rate(rate: float) -> str:
+    """Events a week, as precisely as a person cares: ``0.7``, ``1``, ``12``."""
+    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.2g}"

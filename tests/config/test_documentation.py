@@ -23,6 +23,7 @@ HEADINGS = {
     "SchedulerConfig": "`schedulers`",
     "MonitorConfig": "`monitors`",
     "QueryConfig": "Queries",
+    "CalendarEntry": "Calendar",
     "EventPolicy": "Events",
 }
 

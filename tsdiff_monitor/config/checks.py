@@ -14,7 +14,7 @@ from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigProblem
 
-__all__ = ["DEFAULT_MODEL", "query_problems", "reference_problems", "timing_problems"]
+__all__ = ["DEFAULT_MODEL", "query_problems", "reference_problems", "route_problems", "timing_problems"]
 
 DEFAULT_MODEL = "default"
 """The model that exists even if the ``models`` section lacks it."""
@@ -46,6 +46,20 @@ def reference_problems(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[Co
                 at = path_text("monitors", monitor, key, *(() if position is None else (position,)))
                 remedy = did_you_mean(name, known, section) if known else f"add it to the section `{section}`"
                 yield ConfigProblem(at, f"there is no {section[:-1]} named {name!r}", remedy)
+
+
+def route_problems(settings: Mapping[str, Any], notifiers: Mapping[str, Any]) -> Iterator[ConfigProblem]:
+    """Names in ``settings.routes`` that no notifier bears. Works on raw data, like :func:`reference_problems`."""
+    routes = settings.get("routes")
+    for number, route in enumerate(routes if isinstance(routes, list) else []):
+        named = route.get("notifiers") if isinstance(route, dict) else None
+        for position, name in enumerate(named if isinstance(named, list) else []):
+            if isinstance(name, str) and name not in notifiers:
+                at = path_text("settings", "routes", number, "notifiers", position)
+                remedy = (
+                    did_you_mean(name, notifiers, "notifiers") if notifiers else "add it to the section `notifiers`"
+                )
+                yield ConfigProblem(at, f"there is no notifier named {name!r}", remedy)
 
 
 def timing_problems(

@@ -22,7 +22,7 @@ def lint(config: Config) -> list[ConfigProblem]:
 
 def _monitors(config: Config) -> Iterator[ConfigProblem]:
     for name, monitor in config.monitors.items():
-        if not monitor.notify and not monitor.write:
+        if not (monitor.notify or monitor.write or config.settings.routes):
             nobody = "nobody will learn of its events: it has neither `notify` nor `write`"
             yield ConfigProblem(path_text("monitors", name), nobody, "name a notifier under `notify`")
         if monitor.alarms_per_week > _MOST_ALARMS_PER_WEEK:
@@ -41,11 +41,12 @@ def _monitors(config: Config) -> Iterator[ConfigProblem]:
 
 def _unused(config: Config) -> Iterator[ConfigProblem]:
     monitors = config.monitors.values()
+    routed = {name for route in config.settings.routes for name in route.notifiers}
     used: Mapping[str, tuple[Mapping[str, object], set[str]]] = {
         "readers": (config.readers, {monitor.reader for monitor in monitors}),
         "models": (config.models, {monitor.model for monitor in monitors}),
         "schedulers": (config.schedulers, {monitor.scheduler for monitor in monitors}),
-        "notifiers": (config.notifiers, {name for monitor in monitors for name in monitor.notify}),
+        "notifiers": (config.notifiers, {name for monitor in monitors for name in monitor.notify} | routed),
         "writers": (config.writers, {name for monitor in monitors for name in monitor.write}),
     }
     for section, (entries, names) in used.items():

@@ -14,7 +14,13 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tsdiff_monitor.config.checks import DEFAULT_MODEL, query_problems, reference_problems, timing_problems
+from tsdiff_monitor.config.checks import (
+    DEFAULT_MODEL,
+    query_problems,
+    reference_problems,
+    route_problems,
+    timing_problems,
+)
 from tsdiff_monitor.config.document import read_document
 from tsdiff_monitor.config.expand import expand, has_reference
 from tsdiff_monitor.config.keys import path_text, secret_values
@@ -96,6 +102,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, load: Lo
     if any(monitor.model == DEFAULT_MODEL for monitor in monitors.values()) and DEFAULT_MODEL not in sections["models"]:
         models[DEFAULT_MODEL] = DiffusionModelConfig()
     found.extend(reference_problems(sections))
+    found.extend(route_problems(sections["settings"], sections["notifiers"]))
     found.extend(timing_problems(monitors, schedulers, models))
     found.extend(query_problems(monitors, {name: (one.type, one.plugin) for name, one in plugins["readers"].items()}))
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from tsdiff_monitor.config.fields import Names, PositiveDuration, TimeZone
 from tsdiff_monitor.durations import Duration
+from tsdiff_monitor.events.calendars import CalendarEntry
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.plugins import Query
 from tsdiff_monitor.scoring.rules import Direction
@@ -40,6 +41,8 @@ class QueryConfig(StrictModel):
 
     expr: str = Field(min_length=1)
     """The query in the reader's own language."""
+    unit: str | None = None
+    """Unit of the values, shown in messages: `%`, `B`, `req/s`."""
     detection_direction: Direction = "both"
     """Which deviations count: `both`, `above_expected` or `below_expected`."""
     min_dev_from_expected: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -116,6 +119,8 @@ class MonitorConfig(StrictModel):
     """Name to address, for messages; `{monitor}`, `{event}`, `{start_ms}`, `{end_ms}`, `{labels.NAME}` are filled."""
     provide_series: bool = False
     """Whether writers also get what every metric should have been, with its band; costs a few times the scoring."""
+    calendar: Mapping[str, CalendarEntry] = Field(default_factory=dict)
+    """Name to a time at which nobody is to be told, or nothing is to be judged: maintenance, backups, holidays."""
     events: EventPolicy = EventPolicy()
     """When high scores become an event, and when it is over."""
 

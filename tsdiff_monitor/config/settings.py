@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 
 from tsdiff_monitor.config.fields import PositiveDuration, TimeZone
+from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.settings_model import StrictModel
 
 __all__ = ["DeliverySettings", "Settings", "WebSettings"]
@@ -63,6 +64,8 @@ class Settings(StrictModel):
     """After an outage, missed rows are scored at most this far back."""
     web: WebSettings = WebSettings()
     """The page, the API and the metrics of the process itself."""
+    routes: tuple[Route, ...] = ()
+    """Who is told of which events, beside the notifiers that a monitor names itself."""
     delivery: DeliverySettings = DeliverySettings()
     """How long deliveries to notifiers are tried."""
 

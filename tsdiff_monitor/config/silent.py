@@ -23,4 +23,5 @@ def silenced(config: Config, *, only: str | None = None) -> Config:
         for name, monitor in config.monitors.items()
         if only in (None, name)
     }
-    return dataclasses.replace(config, monitors=monitors, notifiers={}, writers={})
+    settings = config.settings.model_copy(update={"routes": ()})
+    return dataclasses.replace(config, settings=settings, monitors=monitors, notifiers={}, writers={})

@@ -36,7 +36,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Culprit:
-    """One metric of an event: its share of the score and, at the peak, actual against expected."""
+    """One metric of an event: its share of the score and, at the peak, actual against expected, in ``unit``."""
 
     metric: str
     attribution: float
@@ -44,6 +44,7 @@ class Culprit:
     expected: float | None
     expected_lower: float | None
     expected_upper: float | None
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Event:
                     "expected": culprit.expected,
                     "expected_lower": culprit.expected_lower,
                     "expected_upper": culprit.expected_upper,
+                    **({"unit": culprit.unit} if culprit.unit else {}),
                 }
                 for culprit in self.culprits
             ],

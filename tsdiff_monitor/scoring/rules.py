@@ -10,7 +10,7 @@ import numpy as np
 
 from tsdiff_monitor.scores import Scores
 
-__all__ = ["Direction", "Range", "Rule", "disregarded", "flagged", "outside"]
+__all__ = ["Direction", "Range", "Rule", "disregarded", "flagged", "outside", "unjudged"]
 
 Range = tuple[float, float]
 """Lowest and highest value that can be right, in the series' own unit."""
@@ -66,4 +66,13 @@ def flagged(scores: Scores, wrong: np.ndarray) -> Scores:
     score, attribution = scores.score.copy(), scores.attribution.copy()
     score[forced] = IMPOSSIBLE
     attribution[forced] = wrong[forced] / wrong[forced].sum(1, keepdims=True)
+    return replace(scores, score=score, attribution=attribution)
+
+
+def unjudged(scores: Scores, rows: np.ndarray) -> Scores:
+    """The scores without a verdict in ``rows`` (boolean ``[T]``)."""
+    if not rows.any():
+        return scores
+    score, attribution = scores.score.copy(), scores.attribution.copy()
+    score[rows], attribution[rows] = np.nan, 0.0
     return replace(scores, score=score, attribution=attribution)

@@ -61,6 +61,16 @@ class Outbox:
         )
         return dict(json.loads(rows[0][0])) if rows else None
 
+    def told_of(self, event_id: str) -> tuple[str, ...]:
+        """Who was told of the event since it is open, or is about to be, in the order in which they were first told."""
+        rows = self._database.read(
+            "SELECT notifier FROM deliveries WHERE event_id = ?1 AND sequence > coalesce((SELECT max(sequence) "
+            "FROM changes WHERE event_id = ?1 AND json_extract(body, '$.change') = 'resolved'), -1) "
+            "GROUP BY notifier ORDER BY min(id)",
+            (event_id,),
+        )
+        return tuple(name for (name,) in rows)
+
     def newest_told(self, notifier: str, resolved_after: pd.Timestamp) -> list[EventChange]:
         """The newest change that the notifier took, of each event that is open or ended after ``resolved_after``.
 

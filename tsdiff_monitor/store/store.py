@@ -81,10 +81,11 @@ class Store(Outbox, FeedbackBook):
         last_scored: pd.Timestamp | None,
         tracker_json: Mapping[str, Any] | None,
         changes: Sequence[EventChange],
-        notifiers: Sequence[str],
+        notifiers: Sequence[str] | Callable[[EventChange], Sequence[str]],
     ) -> None:
         """Save a group's new state, its changes and a pending delivery per change and notifier: all or nothing.
 
+        ``notifiers`` are the same for all changes, or a function of the change.
         Committing the same again changes nothing: a change is known by its key. None for ``last_scored`` or
         ``tracker_json`` keeps what is stored. Raises ``StoreError`` when the stored ``last_scored`` is newer: another
         process is scoring the same group, and one of the two would lose events.
@@ -109,7 +110,7 @@ class Store(Outbox, FeedbackBook):
                 (monitor, labels, last, last, tracker),
             )
             for change in changes:
-                self._commit_change(connection, change, notifiers)
+                self._commit_change(connection, change, notifiers(change) if callable(notifiers) else notifiers)
 
     def _commit_change(self, connection: sqlite3.Connection, change: EventChange, notifiers: Sequence[str]) -> None:
         event, key = change.event, (change.event.id, change.sequence)

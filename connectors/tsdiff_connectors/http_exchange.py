@@ -1,0 +1,130 @@
+"""One call of the client, all its tries included: what is sent, until when, and how its failures are worded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tsdiff_connectors.http_address import place
+from tsdiff_connectors.http_failure import HttpFailure, judge_status, retry_after, tls_words, transport_reason
+from tsdiff_connectors.http_options import HttpOptions
+from tsdiff_connectors.http_secrets import without_secrets
+from tsdiff_monitor.durations import format_duration
+
+__all__ = ["Exchange"]
+
+_BODY_SHOWN, _GIST_SHOWN = 2000, 300  # characters
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Exchange:
+    """A request, its limits, and the secrets that went into it."""
+
+    method: str
+    path: str
+    """What the caller asked for; messages show it, and of ``url`` only who it belongs to."""
+    url: httpx.URL
+    headers: dict[str, str]
+    content: bytes | None
+    accept: Callable[[int], bool]
+    what: str
+    options: HttpOptions
+    deadline: float
+    """In seconds of ``monotonic``."""
+    monotonic: Callable[[], float]
+    secrets: set[str] = field(default_factory=set)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - self.monotonic()
+
+    def timeout(self) -> httpx.Timeout:
+        """How long to wait for each step, within what is left. Raises :class:`HttpFailure` when nothing is."""
+        left = self.left
+        if left <= 0:
+            raise self.too_late()
+        connect = min(self.options.connect_timeout.total_seconds(), left)
+        return httpx.Timeout(min(self.options.read_timeout.total_seconds(), left), connect=connect, pool=connect)
+
+    def failure(self, said: str, **details: Any) -> HttpFailure:
+        """A failure of this exchange: who was asked for what, and what happened."""
+        where = f"{place(self.url)}/{self.path.lstrip('/')}"
+        message = ": ".join(filter(None, (self.what, where, said)))
+        return HttpFailure(without_secrets(message, self.secrets), **details)
+
+    def too_late(self) -> HttpFailure:
+        """The deadline has passed."""
+        limit = format_duration(self.options.timeout)
+        said = f"no whole answer within {limit}; ask for less at once, or raise `timeout`"
+        return self.failure(said, reason="timeout")
+
+    def refusal(self, answer: httpx.Response, body: bytes, now: float) -> HttpFailure:
+        """An answer with a status that is no success; ``now`` in Unix seconds."""
+        status = answer.status_code
+        reason, retried, remedy = judge_status(status)
+        text = without_secrets(body.decode("utf-8", "replace").strip(), self.secrets)
+        said = f"status {status} {answer.reason_phrase}".rstrip()
+        if reason == "redirect":
+            said += _leads_to(answer)
+        said = ": ".join(filter(None, (said, _gist(text))))
+        return self.failure(
+            "; ".join(filter(None, (said, remedy))),
+            reason=reason,
+            retried=retried,
+            status=status,
+            retry_after=retry_after(answer.headers.get("Retry-After"), now),
+            body=text[:_BODY_SHOWN],
+        )
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turns what httpx raises into failures."""
+        try:
+            yield
+        except httpx.TransportError as error:
+            if isinstance(error, httpx.TimeoutException) and self.left <= 0:
+                raise self.too_late() from error
+            reason, retried = transport_reason(error)
+            failure = self.failure(self._words(error, reason), reason=reason, retried=retried)
+            # Garbage may repeat what was sent; then the cause is not told, lest a traceback shows it.
+            repeats = without_secrets(repr(error), self.secrets) != repr(error)
+            raise failure from (None if repeats else error)
+
+    def _words(self, error: httpx.TransportError, reason: str) -> str:
+        if reason == "timeout":
+            if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
+                limit = format_duration(self.options.connect_timeout)
+                return f"no connection within {limit} (`connect_timeout`); check that the server is up and reachable"
+            limit = format_duration(self.options.read_timeout)
+            return f"nothing came for {limit}; ask for less at once, or raise `read_timeout`"
+        if reason == "tls":
+            return f"no secure connection: {tls_words(error)}"
+        if reason == "auth":
+            return f"the proxy answered {error}; {judge_status(407)[2]}"
+        if reason == "garbled":
+            return "what answers does not speak HTTP; check host, port and http or https of `url`"
+        said = str(error) or type(error).__name__
+        return f"the connection failed ({said}); check that the server is up, and host and port of `url`"
+
+
+def _leads_to(answer: httpx.Response) -> str:
+    try:
+        return f", redirects to {place(answer.request.url.join(answer.headers['Location']))}"
+    except (KeyError, httpx.InvalidURL):
+        return ""
+
+
+def _gist(body: str) -> str:
+    """What a server says about a failure, in a line: its JSON's ``error`` or ``message``, or its text; no pages."""
+    try:
+        told = json.loads(body)
+        said = str(told.get("error") or told.get("message") or "") if isinstance(told, dict) else ""
+    except ValueError:
+        said = "" if body.startswith("<") else body
+    return " ".join(said.split())[:_GIST_SHOWN]

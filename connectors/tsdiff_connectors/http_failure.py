@@ -1,0 +1,153 @@
+"""What can go wrong between us and a server, each with a stable reason, in words without secrets.
+
+=============== ============================================================= ===========
+reason          what happened                                                 recoverable
+=============== ============================================================= ===========
+timeout         no connection, no data or no end in time; status 408          yes
+connect         refused, reset, cut off mid-answer, unknown host              yes
+tls             certificates do not fit                                       yes
+auth            401, 403; 407 from a proxy                                    no
+rate_limited    429                                                           yes
+server_error    5xx                                                           yes
+client_error    any other 4xx                                                 no
+redirect        3xx that is not followed                                      no
+too_large       more bytes than ``max_response_bytes``                        no
+garbled         not HTTP, or damaged compression                              yes
+config          a secret's or certificate's file cannot be used               yes
+=============== ============================================================= ===========
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+
+from tsdiff_monitor.errors import SourceError, WriteError
+
+__all__ = ["HttpFailure", "judge_status", "retry_after", "tls_words", "transport_reason"]
+
+_FINAL: Final = frozenset({"auth", "client_error", "redirect", "too_large"})
+_STATUSES: Final = {401: "auth", 403: "auth", 407: "auth", 408: "timeout", 429: "rate_limited"}
+_REMEDIES: Final = {
+    401: "check `basic_auth` or `authorization`",
+    403: "these credentials may not do this; check `basic_auth` or `authorization`",
+    404: "check the path of `url`",
+    407: "put the proxy's user and password into `proxy_url`",
+    413: "ask for less, or send less at once",
+    429: "ask less often, or raise the server's limit",
+}
+
+
+class HttpFailure(Exception):  # noqa: N818 (not the error that a user sees: it becomes one)
+    """An exchange that did not succeed; the connector turns it into an error of its own kind."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        body: str = "",
+        retried: bool = False,
+    ) -> None:
+        self.message = message
+        self.reason = reason
+        """One stable word, to label a metric with; see the module's table."""
+        self.status = status
+        """The status that the server answered with; None where it did not."""
+        self.recoverable = reason not in _FINAL
+        """Whether the same request may succeed later."""
+        self.retry_after = retry_after
+        """Seconds that the server asked to wait; None where it did not."""
+        self.body = body
+        """What the server said, without secrets, at most 2,000 characters."""
+        self.retried = retried
+        """Whether the client itself tries again after it."""
+        super().__init__(message)
+
+    def source_error(self, where: str = "") -> SourceError:
+        """The same as an error of a reader; ``where`` goes before the message."""
+        return SourceError(_after(where, self.message), reason=self.reason, recoverable=self.recoverable)
+
+    def write_error(self, where: str = "") -> WriteError:
+        """The same as an error of a writer; ``where`` goes before the message."""
+        return WriteError(_after(where, self.message), reason=self.reason, recoverable=self.recoverable)
+
+
+def judge_status(status: int) -> tuple[str, bool, str]:
+    """Reason of a status that is no success, whether the client tries again, and what the user can do."""
+    if status >= 500:
+        return "server_error", True, ""
+    if 300 <= status < 400:
+        return "redirect", False, "put the final address into `url`, or set `follow_redirects: true`"
+    reason = _STATUSES.get(status, "client_error")
+    return reason, status == 429, _REMEDIES.get(status, "")
+
+
+def transport_reason(error: httpx.TransportError) -> tuple[str, bool]:
+    """Reason of a failure below HTTP, and whether the client tries again."""
+    if isinstance(error, httpx.TimeoutException):
+        # A server that is slow to answer is not helped by being asked again while it still computes.
+        return "timeout", isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
+    if _tls_error(error) is not None:
+        return "tls", False
+    if isinstance(error, httpx.ProxyError):
+        return ("auth", False) if str(error).startswith("407") else ("connect", True)
+    if isinstance(error, (httpx.RemoteProtocolError, httpx.LocalProtocolError)):
+        cut = re.search(r"disconnected|peer closed|closed connection", str(error), re.IGNORECASE)
+        return ("connect", True) if cut else ("garbled", False)
+    return "connect", True
+
+
+def tls_words(error: BaseException) -> str:
+    """What is wrong with the certificates, and which key mends it; empty where TLS is not to blame."""
+    found = _tls_error(error)
+    if found is None:
+        return ""
+    if isinstance(found, ssl.SSLCertVerificationError):
+        said = found.verify_message.rstrip(".")
+        if "ostname mismatch" in said or "IP address mismatch" in said:
+            return f"{said}; check the host in `url`, or set `tls_config.server_name`"
+        if "expired" in said or "not yet valid" in said:
+            return f"{said}; renew the server's certificate, or correct this machine's clock"
+        return f"{said}; name the certificate's authority in `tls_config.ca_file`"
+    said = (found.reason or "the handshake failed").replace("_", " ").lower()
+    if "wrong version" in said or "record layer" in said:
+        return f"the server does not speak TLS there ({said}); write http:// in `url`, or correct the port"
+    if "certificate required" in said or "bad certificate" in said or "unknown ca" in said:
+        return f"the server refuses our certificate ({said}); check `tls_config.cert_file` and `key_file`"
+    return said
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Seconds to wait, from either form of ``Retry-After``: a number of seconds or an HTTP date."""
+    if header is None:
+        return None
+    if re.fullmatch(r"\s*\d{1,9}\s*", header):
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the form with "-0000"
+    return max(moment.timestamp() - now, 0.0)
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        # The end of a connection without a farewell is a lost connection, not a matter of certificates.
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _after(where: str, message: str) -> str:
+    return f"{where}: {message}" if where else message

@@ -1,0 +1,121 @@
+"""Calendars on a monitor's way: who is told, what is judged, and what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsdiff_monitor.delivery.routes import Route
+from tsdiff_monitor.events.event import Change
+from tsdiff_monitor.frame import Frame, Group
+from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.testing import MemoryReader, MemoryWriter
+
+WEB_1: Group = (("instance", "web-1"),)
+STEP = pd.Timedelta("10min")
+CALM = {"alarms_per_week": 2.0}
+MakePipeline = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def incident(frames: dict[Group, Frame], history_end: pd.Timestamp) -> pd.Timestamp:
+    """Where the incident of web-1 begins; it lasts 8 rows."""
+    return history_end + 50 * STEP
+
+
+def span(start: pd.Timestamp, end: pd.Timestamp, **keys: Any) -> dict[str, Any]:
+    return {"works": {"start": start.isoformat(), "end": end.isoformat(), **keys}}
+
+
+def replay(pipeline: Pipeline, start: pd.Timestamp, end: pd.Timestamp) -> list[tuple[Change, tuple[str, ...]]]:
+    """Row by row: the changes of web-1's incident, and who was told of each."""
+    happened = []
+    for now in pd.date_range(start + STEP, end, freq=STEP):
+        for change in pipeline.tick(now, since=start).changes:
+            due = pipeline.store.due(1e12, 100)
+            names = tuple(one.notifier for one in due if one.change.key == change.key)
+            for one in due:
+                pipeline.store.mark_delivered(one.id, 0.0)
+            happened.append((change.change, names))
+    return happened
+
+
+def test_nobody_is_told_in_a_quiet_time(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
+) -> None:
+    """The event is kept; an end of which nobody knew the beginning is not told either."""
+    calendar = span(incident - STEP, incident + 25 * STEP)
+    pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=CALM | {"calendar": calendar})
+    happened = replay(pipeline, history_end, incident + 30 * STEP)
+    assert happened[0][0] is Change.opened
+    assert happened[-1][0] is Change.resolved
+    assert {names for _, names in happened} == {()}
+    assert len(pipeline.store.events()) == 1
+
+
+def test_an_event_that_outlasts_the_quiet_time_is_told(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
+) -> None:
+    """Its next update is, and so is its end; other groups than the calendar's are not kept quiet."""
+    calendar = span(incident - STEP, incident + 4 * STEP)
+    monitor = CALM | {"calendar": calendar, "events": {"update_every": "10m"}}
+    pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=monitor)
+    happened = replay(pipeline, history_end, incident + 30 * STEP)
+    assert happened[0] == (Change.opened, ())
+    told = [change for change, names in happened if names == ("inbox",)]
+    assert told[0] is Change.updated and told[-1] is Change.resolved
+
+    elsewhere = CALM | {"calendar": span(incident - STEP, incident + 4 * STEP, labels={"instance": "db-*"})}
+    loud = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=elsewhere)
+    assert replay(loud, history_end, incident + 30 * STEP)[0] == (Change.opened, ("inbox",))
+
+
+def test_excluded_rows_are_not_judged(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
+) -> None:
+    """They have no score and open no event; the rows around them are scored as ever."""
+    writer = MemoryWriter()
+    monitor = CALM | {"calendar": span(incident, incident + 10 * STEP, effect="exclude"), "write": ["kept"]}
+    pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=monitor, writers={"kept": writer})
+    pipeline.tick(incident + 30 * STEP, since=history_end)
+    (batch,) = writer.batches
+    inside = (batch.scores.times >= incident) & (batch.scores.times < incident + 10 * STEP)
+    assert np.isnan(batch.scores.score[inside]).all()
+    assert np.isfinite(batch.scores.score[~inside]).all()
+    assert not batch.scores.attribution[inside].any()
+    assert all(event.start >= incident + 10 * STEP for event in pipeline.store.events())
+
+
+@pytest.mark.parametrize("effect", ["quiet", "exclude"])
+def test_nothing_is_learned_from_the_calendar_s_rows(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], effect: str
+) -> None:
+    """Maintenance is no example of how things usually are."""
+    frame = frames[WEB_1]
+    calendar = span(frame.start + 10 * STEP, frame.start + 20 * STEP, effect=effect)
+    pipeline = make_pipeline(MemoryReader({WEB_1: frame}), monitor={"calendar": calendar})
+    seen = pipeline.history(WEB_1, frame)
+    assert np.isnan(seen.values[10:20]).all()
+    assert np.isfinite(seen.values[:10]).all() and np.isfinite(seen.values[20:]).all()
+
+
+def test_routes_add_to_the_monitor_s_notifiers(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
+) -> None:
+    """A route that matches tells its notifiers too, and those who were told of an opening are told of the end."""
+    routes = tuple(
+        Route.model_validate(route)
+        for route in (
+            {"notifiers": ["pager", "inbox"], "labels": {"instance": "web-*"}, "updates": False},
+            {"notifiers": ["nobody"], "monitors": ["databases"]},
+        )
+    )
+    pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), routes=routes, monitor=CALM)
+    happened = replay(pipeline, history_end, incident + 30 * STEP)
+    assert happened[0] == (Change.opened, ("inbox", "pager"))
+    assert happened[-1] == (Change.resolved, ("inbox", "pager"))
+    assert all(names == ("inbox",) for change, names in happened if change is Change.updated)

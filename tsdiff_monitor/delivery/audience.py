@@ -1,0 +1,37 @@
+"""Who is told of a change: the monitor's notifiers and those of routes that match, in times that are not quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tsdiff_monitor.config.monitors import MonitorConfig
+from tsdiff_monitor.delivery.routes import Route, routed
+from tsdiff_monitor.events.calendars import covered
+from tsdiff_monitor.events.event import Change, EventChange
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.store.store import Store
+
+__all__ = ["audience"]
+
+
+def audience(monitor: MonitorConfig, routes: Sequence[Route], store: Store) -> Callable[[EventChange], tuple[str, ...]]:
+    """From a change to the names of the notifiers that are to hear of it.
+
+    In a quiet time nobody hears of an opening or an update; an event that outlasts it is told with its next update. Of
+    an end hears who was told of the event, whatever the time, and nobody else.
+    """
+
+    def hears(change: EventChange) -> tuple[str, ...]:
+        event = change.event
+        told = store.told_of(event.id)
+        if change.change is Change.resolved:
+            return told
+        if covered(monitor.calendar.values(), event.group, pd.DatetimeIndex([event.last]), "quiet")[0]:
+            return ()
+        return tuple(dict.fromkeys((*monitor.notify, *routed(routes, change, event.last, told))))
+
+    return hears

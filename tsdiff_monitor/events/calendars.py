@@ -1,0 +1,150 @@
+"""Times at which a monitor is to keep quiet, or not to look at all: maintenance, backups, holidays.
+
+Recurring ones are cron expressions with a length (https://man7.org/linux/man-pages/man5/crontab.5.html, by croniter) or
+the events of an iCalendar file (RFC 5545, by icalendar and recurring-ical-events); single ones have a start and an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from pydantic import AwareDatetime, Field, field_validator, model_validator
+
+from tsdiff_monitor.config.fields import PositiveDuration, TimeZone
+from tsdiff_monitor.errors import DataError
+from tsdiff_monitor.frame import Group
+from tsdiff_monitor.settings_model import StrictModel
+
+__all__ = ["CalendarEntry", "Effect", "covered"]
+
+Effect = Literal["quiet", "exclude"]
+
+
+class CalendarEntry(StrictModel):
+    """A time of the calendar: `cron` with `lasts`, an `ics` file, or `start` and `end`."""
+
+    effect: Effect = "quiet"
+    """`quiet`: events are kept, but nobody is told of what happens meanwhile. `exclude`: rows are not judged at all.
+    Either way nothing is learned from the rows."""
+    cron: str | None = None
+    """When it begins, again and again: `minute hour day month weekday`, like `0 2 * * sun`."""
+    lasts: PositiveDuration | None = None
+    """How long it lasts after each beginning of `cron`."""
+    ics: Path | None = None
+    """iCalendar file whose events, recurring ones too, are the times; read again when it changes."""
+    start: AwareDatetime | None = None
+    """When it begins, once: a time with its zone, like `2026-12-01T08:00:00Z`."""
+    end: AwareDatetime | None = None
+    """When it is over."""
+    tz: TimeZone = "UTC"
+    """Time zone in which `cron` is meant, and days and times of `ics` that have none."""
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """Only groups with these labels; values may be globs (`db-*`)."""
+
+    @field_validator("cron")
+    @classmethod
+    def _known_cron(cls, cron: str | None) -> str | None:
+        from croniter import croniter
+
+        if cron is not None and (len(cron.split()) != 5 or not croniter.is_valid(cron)):
+            raise ValueError(f"{cron!r} is no cron expression; write minute hour day month weekday, like 0 2 * * sun")
+        return cron
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [self.cron is not None, self.ics is not None, self.start is not None or self.end is not None]
+        if sum(kinds) != 1:
+            raise ValueError(
+                "says when in no way or in several; give `cron` and `lasts`, or `ics`, or `start` and `end`"
+            )
+        if (self.cron is None) != (self.lasts is None):
+            raise ValueError("`cron` and `lasts` belong together; give both")
+        if (self.start is None) != (self.end is None):
+            raise ValueError("`start` and `end` belong together; give both")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("`end` is not after `start`; exchange them")
+        return self
+
+    def concerns(self, group: Group) -> bool:
+        """Whether the group has the labels."""
+        own = dict(group)
+        return all(label in own and fnmatchcase(own[label], glob) for label, glob in self.labels.items())
+
+    def spans(self, first: pd.Timestamp, last: pd.Timestamp) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
+        """The times that touch ``first <= t <= last``; the ends are exclusive. Raises :class:`DataError`."""
+        if self.cron is not None and self.lasts is not None:
+            yield from _cron_spans(self.cron, self.lasts, ZoneInfo(self.tz), first, last)
+        elif self.ics is not None:
+            yield from _ics_spans(self.ics, self.tz, first, last)
+        elif self.start is not None and self.end is not None:
+            yield _utc(self.start), _utc(self.end)
+
+
+def covered(entries: Iterable[CalendarEntry], group: Group, times: pd.DatetimeIndex, *effects: Effect) -> np.ndarray:
+    """Boolean ``[T]``: which of the ascending ``times`` an entry with one of the ``effects`` covers for the group."""
+    out = np.zeros(len(times), dtype=bool)
+    if not len(times):
+        return out
+    for entry in entries:
+        if entry.effect in effects and entry.concerns(group):
+            for start, end in entry.spans(times[0], times[-1]):
+                out[times.searchsorted(start) : times.searchsorted(end)] = True
+    return out
+
+
+def _cron_spans(
+    cron: str, lasts: timedelta, zone: ZoneInfo, first: pd.Timestamp, last: pd.Timestamp
+) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
+    from croniter import croniter
+
+    before = (first - lasts).to_pydatetime().astimezone(zone) - timedelta(minutes=1)
+    beginnings = croniter(cron, before, ret_type=datetime)
+    while (start := _utc(beginnings.get_next())) <= last:
+        yield start, start + lasts
+
+
+def _ics_spans(
+    path: Path, tz: str, first: pd.Timestamp, last: pd.Timestamp
+) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
+    import recurring_ical_events
+
+    try:
+        stamp = path.stat().st_mtime_ns
+        calendar = _parsed(path, stamp)
+    except OSError as error:
+        raise DataError(f"{path}: the calendar cannot be read ({error.strerror}); correct `ics`") from None
+    except ValueError as error:
+        raise DataError(f"{path}: is no iCalendar file ({str(error)[:200]}); export it again") from None
+    zone = ZoneInfo(tz)
+    # A day more at both ends: days without a zone are meant in ours.
+    day = timedelta(days=1)
+    between = (first.to_pydatetime() - day, last.to_pydatetime() + day)
+    for event in recurring_ical_events.of(calendar).between(*between):
+        start = event["DTSTART"].dt
+        end = event["DTEND"].dt if "DTEND" in event else start + (event["DURATION"].dt if "DURATION" in event else day)
+        yield _moment(start, zone), _moment(end, zone)
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: Path, stamp: int) -> Any:  # noqa: ARG001 (a new time stamp is a new calendar)
+    from icalendar import Calendar
+
+    return Calendar.from_ical(path.read_bytes())
+
+
+def _moment(at: date, zone: ZoneInfo) -> pd.Timestamp:
+    """A time of a calendar; whole days begin at midnight in ``zone``, where times without a zone are meant too."""
+    moment = at if isinstance(at, datetime) else datetime.combine(at, time.min)
+    return _utc(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+
+
+def _utc(moment: datetime) -> pd.Timestamp:
+    return pd.Timestamp(moment).tz_convert("UTC").as_unit("ns")
