@@ -1,0 +1,221 @@
+"""Flux over ``influxdb-client``, with the limits that it lacks.
+
+API: https://docs.influxdata.com/influxdb/v2/api/#operation/PostQuery. The client's time-outs hold for each single read,
+so a server that sends a byte now and then could keep it for ever; and it holds an answer of any size in memory. Here a
+request runs in a thread of its own, is given up at the deadline, and is counted byte by byte.
+"""
+
+from __future__ import annotations
+
+import csv
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from tsdiff_connectors.http_address import Address, place
+from tsdiff_connectors.http_credentials import identify
+from tsdiff_connectors.http_failure import HttpFailure
+from tsdiff_connectors.http_secrets import without_secrets
+from tsdiff_connectors.http_tls import Material, make_context, read_material
+from tsdiff_connectors.influxdb.columns import Answer, GarbledError
+from tsdiff_connectors.influxdb.config import InfluxConfig
+from tsdiff_connectors.influxdb.flux_answer import read_annotated_csv
+from tsdiff_connectors.influxdb.flux_failure import client_failure
+from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.plugins import Context
+
+__all__ = ["FluxClient"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds
+_PIECE = 1 << 16
+_MAX_REDIRECTS = 5
+_MOST_STUCK = 16
+"""Requests that were given up and still wait for their server's last word, beyond which no more are made."""
+
+
+class FluxClient:
+    """Asks one server. May be used by several threads at once; raises :class:`HttpFailure` and the parser's errors."""
+
+    def __init__(self, config: InfluxConfig, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._config = config
+        self._options = config.authorized()
+        self._context = context
+        self._sleep = sleep
+        self._address = Address.parse(config.url)
+        self._slots = threading.BoundedSemaphore(config.concurrency + _MOST_STUCK)
+        self._lock = threading.Lock()
+        self._made: tuple[tuple[Any, Material], Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"FluxClient({place(self._address.url)!r})"
+
+    def query(self, flux: str, fields: tuple[str, ...] | None) -> Answer:
+        """The answer of one query, all of it. Lost connections, 429 and 5xx are tried again within ``timeout``."""
+        limit = self._config.timeout.total_seconds()
+        deadline = time.monotonic() + limit
+        for attempt in count(1):
+            try:
+                return self._once(flux, fields, deadline)
+            except HttpFailure as failure:
+                longest = min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE)
+                pause = max(self._context.random.uniform(0.5, 1.0) * longest, failure.retry_after or 0.0)
+                late = time.monotonic() + pause >= deadline
+                if late or not failure.retried or attempt > self._config.retries:
+                    raise
+                self._sleep(pause)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close the connections that are kept open; safe to call twice."""
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            made[1].close()
+
+    def _once(self, flux: str, fields: tuple[str, ...] | None, deadline: float) -> Answer:
+        api, secrets = self._api()
+        if not self._slots.acquire(blocking=False):
+            said = f"{_MOST_STUCK} earlier queries are still without an end; check the server"
+            raise HttpFailure(f"{self._where}: {said}", reason="timeout")
+        call = _Call(lambda: api.query_raw(flux), fields, self._config.max_response_bytes)
+        thread = threading.Thread(target=call.run, args=(self._slots.release,), name="influxdb-query", daemon=True)
+        thread.start()
+        thread.join(max(deadline - time.monotonic(), 0.001))
+        if thread.is_alive():
+            call.give_up()
+            limit = format_duration(self._config.timeout)
+            said = f"no whole answer within {limit}; ask for less at once, or raise `timeout`"
+            raise HttpFailure(f"{self._where}: {said}", reason="timeout")
+        if call.error is None:
+            assert call.answer is not None
+            return call.answer
+        if isinstance(call.error, _TooLargeError):
+            most = self._config.max_response_bytes
+            said = f"the answer is larger than {most:,} bytes; ask for less at once, or raise `max_response_bytes`"
+            raise HttpFailure(f"{self._where}: {said}", reason="too_large")
+        failure = client_failure(call.error, self._config, self._context.now())
+        if failure is None:
+            raise call.error
+        # Not chained: the client's own errors quote headers and bodies, secrets included.
+        raise HttpFailure(
+            without_secrets(f"{self._where}: {failure.message}", secrets),
+            reason=failure.reason,
+            status=failure.status,
+            retry_after=failure.retry_after,
+            body=without_secrets(failure.body, secrets),
+            retried=failure.retried,
+        ) from None
+
+    def _api(self) -> tuple[Any, tuple[str, ...]]:
+        """The client's query API with the credentials and certificates of this moment, and what must not be shown."""
+        identity = identify(self._address, self._options)
+        key = (tuple(sorted(identity.headers.items())), read_material(self._config.tls_config))
+        with self._lock:
+            if self._made is None or self._made[0] != key:
+                self._made = (key, _make_client(self._address, self._config, identity.headers))
+            return self._made[1].query_api(), identity.secrets
+
+    @property
+    def _where(self) -> str:
+        return f"{place(self._address.url)}/api/v2/query"
+
+
+class _Call:
+    """One request in its thread."""
+
+    def __init__(self, send: Callable[[], Any], fields: tuple[str, ...] | None, limit: int) -> None:
+        self.answer: Answer | None = None
+        self.error: Exception | None = None
+        self._send = send
+        self._fields = fields
+        self._limit = limit
+        self._given_up = threading.Event()
+        self._response: Any = None
+
+    def run(self, done: Callable[[], None]) -> None:
+        try:
+            self._response = self._send()
+            try:
+                self.answer = read_annotated_csv(csv.reader(self._lines()), self._fields)
+            finally:
+                self._response.close()
+        except csv.Error as error:
+            self.error = GarbledError(f"not CSV: {error}")
+        except Exception as error:  # whatever it is must reach the thread that waits
+            self.error = error
+        finally:
+            done()
+
+    def give_up(self) -> None:
+        """End the thread soon: wake it from its wait for the network."""
+        self._given_up.set()
+        with suppress(AttributeError, ValueError, RuntimeError, OSError):  # there is no answer yet, or no more:
+            self._response.shutdown()  # then it ends with `read_timeout`
+
+    def _lines(self) -> Iterator[str]:
+        total, rest = 0, b""
+        for piece in self._response.stream(_PIECE, decode_content=True):
+            total += len(piece)
+            if total > self._limit or self._given_up.is_set():
+                raise _TooLargeError
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield _text(line) + "\n"
+        if rest:
+            yield _text(rest)
+
+
+class _TooLargeError(Exception):
+    """The answer is longer than allowed."""
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise GarbledError("not text in UTF-8") from None
+
+
+def _make_client(address: Address, config: InfluxConfig, headers: Mapping[str, str]) -> Any:
+    """The client with everything that the user set; credentials are among the ``headers``."""
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+    from urllib3 import disable_warnings
+    from urllib3.exceptions import InsecureRequestWarning
+    from urllib3.util import Retry, make_headers
+
+    assert config.org is not None
+    tls = config.tls_config
+    options: dict[str, Any] = {
+        "verify_ssl": not tls.insecure_skip_verify,
+        "enable_gzip": config.enable_compression,
+        "connection_pool_maxsize": config.concurrency + _MOST_STUCK,
+        "retries": False,  # tries are counted here, where the deadline is known
+    }
+    if address.url.scheme == "https":
+        options["ssl_context"] = make_context(tls, with_certificate=True)
+    if config.proxy_url is not None:
+        proxy = Address.parse(config.proxy_url)
+        options["proxy"] = str(proxy.url)
+        if proxy.has_credentials:
+            options["proxy_headers"] = make_headers(proxy_basic_auth=f"{proxy.username}:{proxy.password}")
+    if config.follow_redirects:
+        options["retries"] = Retry(
+            total=_MAX_REDIRECTS,
+            connect=0,
+            read=0,
+            other=0,
+            respect_retry_after_header=False,
+            raise_on_redirect=False,
+            remove_headers_on_redirect=frozenset({"Authorization", *headers}),
+        )
+    waits: Any = (config.connect_timeout.total_seconds() * 1000, config.read_timeout.total_seconds() * 1000)
+    client: Any = InfluxDBClient(str(address.url).rstrip("/"), "", timeout=waits, org=config.org, **options)
+    for name, value in headers.items():
+        client.api_client.set_default_header(name, value)
+    if tls.insecure_skip_verify:
+        # The user has said that whoever answers is trusted; a warning at each request would only say it again.
+        disable_warnings(InsecureRequestWarning)
+    return client
