@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import pandas as pd
 
+from tsdiff_monitor.absence import track_absences
 from tsdiff_monitor.cold_start import ColdStart
 from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
@@ -141,6 +142,7 @@ class Pipeline:
         since_by_group: Mapping[Group, pd.Timestamp] | None = None,
         groups: Collection[Group] | None = None,
         cold_start: bool = False,
+        absent: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> TickResult:
         """Score every row not scored yet that is older than ``now`` less the scheduler's offset.
@@ -149,7 +151,7 @@ class Pipeline:
         ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model,
         with ``cold_start`` also those for which something can stand in until they have one; the monitor's allowance of
         alarms is split over them, by default over all that the source has now. Raises ``SourceError`` when the source
-        cannot answer: no verdict is made from that.
+        cannot answer: no verdict is made from that. With ``absent``, groups that stopped reporting have events too.
         """
         end = floor_time(now - self.offset, self.step)
         oldest = end - pd.Timedelta(self.max_catchup) if since is None else floor_time(since, self.step)
@@ -189,6 +191,8 @@ class Pipeline:
                 result.errors.append((group_name(group), error))
             except Exception as error:  # a bug in one group must not stop the others
                 result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
+        if absent:
+            result.changes.extend(track_absences(self, end))
         return result
 
     def history(self, group: Group, frame: Frame) -> Frame:
@@ -201,7 +205,9 @@ class Pipeline:
         calendar = covered(self.monitor.calendar.values(), group, frame.times, "quiet", "exclude")
         frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values) | calendar[:, None])
         events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
-        return trimmed(without(frame, [(event.start, event.end) for event in events if event.group == group]))
+        known = self.store.feedback(self.name)
+        unlearned = [one for one in events if one.group == group and (one.id not in known or known[one.id].is_incident)]
+        return trimmed(without(frame, [(event.start, event.end) for event in unlearned]))
 
     def read(self, request: ReadRequest) -> Reading:
         """Ask the source. Raises ``SourceError`` when it cannot answer, or leaves something out."""

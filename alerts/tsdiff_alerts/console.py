@@ -83,7 +83,7 @@ def _message(change: EventChange) -> Text:
     text.append(f" {change.change.value.upper()} ", _CHANGE_STYLE[change.change])
     text.append("  ")
     text.append(event.severity.value, _SEVERITY_STYLE[event.severity])
-    text.append(f"  {headline(change.change, event)}\n")
+    text.append(f"  {headline(change)}\n")
     text.append(f"  {_course(change.change, event)}\n", "dim")
     shown = event.culprits[:_CULPRITS]
     width = max((len(printable(culprit.metric)) for culprit in shown), default=0)

@@ -183,7 +183,7 @@ def _text(change: EventChange) -> str:
     """The tooltip. Grafana shows it as HTML, cleaned of scripts but not of links and pictures: labels are escaped."""
     event = change.event
     named, left = top_culprits(event)
-    lines = [_plain(headline(change.change, event)), span_text(event), sureness_text(event)]
+    lines = [_plain(headline(change)), span_text(event), sureness_text(event)]
     lines += [f"{_plain(one.metric)}: {culprit_text(one)} ({share_text(one)})" for one in named]
     lines += [f"and {left} more"] if left else []
     lines += [rate] if (rate := rate_text(change.details)) else []

@@ -23,7 +23,7 @@ _METRIC = 120
 
 def title_text(change: EventChange) -> str:
     """Who, and what happened to it, in one line of at most 200 characters."""
-    return shorten(headline(change.change, change.event), _TITLE)
+    return shorten(headline(change), _TITLE)
 
 
 def culprit_line(culprit: Culprit) -> str:

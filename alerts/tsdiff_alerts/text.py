@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tsdiff_monitor.events.details import Details
-from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange
+from tsdiff_monitor.events.event import ABSENT, ANOMALY, Change, Culprit, Event, EventChange
 from tsdiff_monitor.frame import group_name
 
 __all__ = [
@@ -104,6 +104,8 @@ def span_text(event: Event) -> str:
 
 def sureness_text(event: Event) -> str:
     """How sure the monitor is that something is wrong, in words, and the score that says so."""
+    if event.kind == ABSENT:
+        return "no values arrive, although the source answers"
     word = next((word for least, word in _SURENESS if event.peak >= least), "not sure")
     return f"{word} (peak score {number_text(event.peak)}; alarms start at 1)"
 
@@ -140,7 +142,7 @@ def summary(change: EventChange) -> str:
     named, left = top_culprits(change.event)
     parts = [f"{shorten(culprit.metric, 80)} {culprit_text(culprit)}" for culprit in named]
     parts += [f"and {left} more"] if left else []
-    said = shorten(headline(change.change, change.event), 200)
+    said = shorten(headline(change), 200)
     return f"{said}: {'; '.join(parts)}" if parts else said
 
 
@@ -150,14 +152,25 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def headline(change: Change, event: Event) -> str:
-    """One sentence: who, and what happened to it."""
-    said = {
+_SAID = {
+    ANOMALY: {
         Change.opened: "is behaving abnormally",
         Change.updated: "is still behaving abnormally",
         Change.resolved: "is back to normal",
-    }[change]
-    return f"{who(event)} {said}"
+    },
+    ABSENT: {
+        Change.opened: "has stopped reporting",
+        Change.updated: "is still not reporting",
+        Change.resolved: "is reporting again",
+    },
+}
+
+
+def headline(change: EventChange) -> str:
+    """One sentence: who, and what happened to it; before it, in capitals, what marks an event that is no real one."""
+    said = _SAID.get(change.event.kind, _SAID[ANOMALY])[change.change]
+    mark = f"{printable(change.details.mark).upper()}: " if change.details.mark else ""
+    return f"{mark}{who(change.event)} {said}"
 
 
 def who(event: Event) -> str:

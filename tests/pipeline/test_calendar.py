@@ -119,3 +119,23 @@ def test_routes_add_to_the_monitor_s_notifiers(
     assert happened[0] == (Change.opened, ("inbox", "pager"))
     assert happened[-1] == (Change.resolved, ("inbox", "pager"))
     assert all(names == ("inbox",) for change, names in happened if change is Change.updated)
+
+
+@pytest.mark.parametrize(("verdict", "learned"), [(None, False), ("real", False), ("false", True), ("expected", True)])
+def test_feedback_decides_what_is_learned(
+    make_pipeline: MakePipeline,
+    frames: dict[Group, Frame],
+    history_end: pd.Timestamp,
+    incident: pd.Timestamp,
+    verdict: Any,
+    learned: bool,
+) -> None:
+    """Rows of incidents, and of events of which nothing is known, are not learned; those of false alarms are."""
+    frame = frames[WEB_1]
+    pipeline = make_pipeline(MemoryReader({WEB_1: frame}), monitor=CALM)
+    pipeline.tick(incident + 30 * STEP, since=history_end)
+    (event,) = pipeline.store.events()
+    if verdict is not None:
+        pipeline.store.give_feedback(event.id, verdict, "", 0.0)
+    seen = pipeline.history(WEB_1, frame)
+    assert np.isfinite(seen.values[seen.row(event.start)]).all() == learned

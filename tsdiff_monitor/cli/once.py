@@ -71,7 +71,7 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
     from tsdiff_monitor.errors import ModelError
     from tsdiff_monitor.frame import group_name
 
-    ticks = [pipeline.tick(at)]
+    ticks = [pipeline.tick(at, absent=True)]
     _print(ticks[0].changes, out)
     warnings, errors = ticks[0].warnings, ticks[0].errors
     if ticks[0].without_model:

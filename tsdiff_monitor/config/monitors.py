@@ -119,6 +119,10 @@ class MonitorConfig(StrictModel):
     """Name to address, for messages; `{monitor}`, `{event}`, `{start_ms}`, `{end_ms}`, `{labels.NAME}` are filled."""
     provide_series: bool = False
     """Whether writers also get what every metric should have been, with its band; costs a few times the scoring."""
+    absent_after: PositiveDuration | None = timedelta(minutes=15)
+    """A group without any value for so long (three rows at least) has an event of its own; `null`: it has none."""
+    forget_after: PositiveDuration = timedelta(days=1)
+    """A group that is absent for so long is taken to be gone for good, and its event ends."""
     calendar: Mapping[str, CalendarEntry] = Field(default_factory=dict)
     """Name to a time at which nobody is to be told, or nothing is to be judged: maintenance, backups, holidays."""
     events: EventPolicy = EventPolicy()

@@ -124,7 +124,7 @@ class Jobs:
             return sorted(self._running)
 
     def _tick(self, monitor: str) -> str:
-        result = self._pipelines[monitor].tick(self._now(), cold_start=True)
+        result = self._pipelines[monitor].tick(self._now(), cold_start=True, absent=True)
         if result.scored_until is None:  # nothing was due
             return "ok"
         self._reports.tick(monitor, result)

@@ -44,12 +44,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Details:
-    """Everything optional about a change. ``links``: name to address; events a week: allowed, and seen of late."""
+    """Everything optional about a change.
+
+    ``links``: name to address; events a week: allowed, and seen of late; ``mark``: what an event is that is
+    no real one (``test``, ``synthetic``).
+    """
 
     snapshot: Snapshot | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     allowed_per_week: float | None = None
     seen_per_week: float | None = None
+    mark: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; what is not known is left out."""
@@ -76,6 +81,8 @@ class Details:
             raw["allowed_per_week"] = self.allowed_per_week
         if self.seen_per_week is not None:
             raw["seen_per_week"] = self.seen_per_week
+        if self.mark:
+            raw["mark"] = self.mark
         return raw
 
     @classmethod
@@ -89,4 +96,6 @@ class Details:
             )
             step = pd.Timedelta(seconds=picture["step_seconds"])
             snapshot = Snapshot(pd.Timestamp(picture["start"]), step, tuple(picture["score"]), courses)
-        return cls(snapshot, raw.get("links", {}), raw.get("allowed_per_week"), raw.get("seen_per_week"))
+        return cls(
+            snapshot, raw.get("links", {}), raw.get("allowed_per_week"), raw.get("seen_per_week"), raw.get("mark", "")
+        )

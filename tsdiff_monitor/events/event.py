@@ -11,7 +11,11 @@ import pandas as pd
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.frame import Group, group_name
 
-__all__ = ["Change", "Culprit", "Event", "EventChange", "Severity"]
+__all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Event", "EventChange", "Severity"]
+
+
+ANOMALY, ABSENT = "anomaly", "absent"
+"""The kinds of events: values that are not as expected, and no values at all."""
 
 
 class Severity(StrEnum):
@@ -53,7 +57,7 @@ class Event:
 
     ``start`` is where the score first rose, ``confirmed`` when the event opened, ``end`` the first row after the
     incident (None while it lasts), ``last`` the newest row seen. ``id`` is derived from monitor, group and start,
-    so the same data always yields the same id.
+    so the same data always yields the same id. An event of the kind ``absent`` has no culprits and no peak.
     """
 
     id: str
@@ -67,6 +71,7 @@ class Event:
     peak_time: pd.Timestamp
     severity: Severity
     culprits: tuple[Culprit, ...]
+    kind: str = ANOMALY
 
     @property
     def duration_seconds(self) -> float:
@@ -83,6 +88,7 @@ class Event:
             "monitor": self.monitor,
             "group": dict(self.group),
             "group_name": group_name(self.group),
+            "kind": self.kind,
             "state": self.state,
             "severity": self.severity.value,
             "start": _iso(self.start),
@@ -122,6 +128,7 @@ class Event:
             peak_time=pd.Timestamp(raw["peak_time"]),
             severity=Severity(raw["severity"]),
             culprits=tuple(Culprit(**culprit) for culprit in raw["culprits"]),
+            kind=raw.get("kind", ANOMALY),
         )
 
 

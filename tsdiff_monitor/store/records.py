@@ -39,3 +39,8 @@ class Feedback:
     verdict: str
     note: str
     given: float
+
+    @property
+    def is_incident(self) -> bool:
+        """Whether its rows are no example of how things usually are."""
+        return self.verdict == "real"

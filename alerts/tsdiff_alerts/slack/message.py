@@ -53,7 +53,7 @@ def make_message(change: EventChange) -> Message:
     """The message about an event as it stands after ``change``."""
     event, details = change.event, change.details
     icon = _RESOLVED if event.end is not None else _ICONS[event.severity]
-    title = _escape(f"{icon} {headline(change.change, event)}", _HEADER)
+    title = _escape(f"{icon} {headline(change)}", _HEADER)
     facts = [("When", span_text(event)), ("Severity", event.severity.value), ("How sure", sureness_text(event))]
     title_of_rate, _, rate = (rate_text(details) or "").partition(": ")
     facts += [(title_of_rate, rate)] if rate else []

@@ -34,7 +34,7 @@ def attach_picture(api: SlackApi, change: EventChange, channel: str, ts: str) ->
         place = api.files_getUploadURLExternal(filename="event.png", length=len(picture), alt_txt=said)
         file_id = str(place["file_id"])
         api.upload(str(place["upload_url"]), picture, "image/png")
-        title = shorten(headline(change.change, change.event), 200)
+        title = shorten(headline(change), 200)
         files: list[dict[str, str | None]] = [{"id": file_id, "title": title}]
         api.files_completeUploadExternal(files=files, channel_id=channel, thread_ts=ts)
     except SlackApiError as error:

@@ -1,0 +1,122 @@
+"""Groups that stop reporting."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.events.event import ABSENT, Change, EventChange
+from tsdiff_monitor.frame import Frame, Group
+from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.testing import MemoryReader
+
+WEB_1: Group = (("instance", "web-1"),)
+WEB_2: Group = (("instance", "web-2"),)
+STEP = pd.Timedelta("10min")
+MakePipeline = Callable[..., Pipeline]
+
+
+def silenced(frame: Frame, first: int, last: int) -> Frame:
+    """The frame without any value in the rows ``first <= i < last``."""
+    values = frame.values.copy()
+    values[first:last] = float("nan")
+    return dataclasses.replace(frame, values=values)
+
+
+def watched(pipeline: Pipeline, start: pd.Timestamp, rows: int) -> list[EventChange]:
+    """The changes of absences, tick by tick."""
+    changes: list[EventChange] = []
+    for row in range(rows):
+        changes += pipeline.tick(start + STEP * (row + 1), since=start, absent=True).changes
+    return [change for change in changes if change.event.kind == ABSENT]
+
+
+@pytest.fixture
+def gone(frames: dict[Group, Frame], history_end: pd.Timestamp) -> dict[Group, Frame]:
+    """web-2 is silent from row 10 after the history to row 30."""
+    first = frames[WEB_2].row(history_end) + 10
+    return {**frames, WEB_2: silenced(frames[WEB_2], first, first + 20)}
+
+
+def test_an_absence_is_an_event(
+    make_pipeline: MakePipeline, gone: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """From the first empty row to the next value, opened after ``absent_after``; the other group has none."""
+    pipeline = make_pipeline(MemoryReader(gone), monitor={"absent_after": "40m"})
+    opened, resolved = watched(pipeline, history_end, 45)
+    silent = history_end + 10 * STEP
+    assert (opened.change, opened.event.group, opened.event.start) == (Change.opened, WEB_2, silent)
+    assert opened.event.confirmed == silent + pd.Timedelta("40min")
+    assert (resolved.change, resolved.event.id) == (Change.resolved, opened.event.id)
+    assert resolved.event.end == silent + 20 * STEP
+    assert pipeline.store.event(opened.event.id) == resolved.event
+    assert [one.change.key for one in pipeline.store.due(1e12, 9) if one.change.event.kind == ABSENT] == [opened.key]
+
+
+def test_three_rows_may_only_be_late(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """However short ``absent_after`` is, two empty rows are none, and without it there are no such events."""
+    first = frames[WEB_2].row(history_end) + 10
+    short = {**frames, WEB_2: silenced(frames[WEB_2], first, first + 2)}
+    assert watched(make_pipeline(MemoryReader(short), monitor={"absent_after": "1s"}), history_end, 20) == []
+    long = {**frames, WEB_2: silenced(frames[WEB_2], first, first + 20)}
+    assert watched(make_pipeline(MemoryReader(long), monitor={"absent_after": None}), history_end, 45) == []
+
+
+def test_a_group_gone_for_good(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """After ``forget_after`` its event ends, once, and none opens again."""
+    first = frames[WEB_2].row(history_end) + 10
+    dead = {**frames, WEB_2: silenced(frames[WEB_2], first, len(frames[WEB_2]))}
+    pipeline = make_pipeline(MemoryReader(dead), monitor={"absent_after": "30m", "forget_after": "3h"})
+    changes = watched(pipeline, history_end, 60)
+    assert [change.change for change in changes] == [Change.opened, Change.resolved]
+    assert changes[1].event.last == history_end + 10 * STEP + pd.Timedelta("3h")
+
+
+def test_a_source_that_fails_says_nothing(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """While it does not answer nothing is absent, and when it does again there was no absence."""
+    down: list[Any] = [None, *[SourceError("no answer")] * 10]
+    pipeline = make_pipeline(MemoryReader(frames, failures=down))
+    pipeline.tick(history_end + STEP, since=history_end, absent=True)
+    for row in range(1, 11):
+        with pytest.raises(SourceError):
+            pipeline.tick(history_end + STEP * (row + 1), absent=True)
+    after = pipeline.tick(history_end + 12 * STEP, absent=True)
+    assert all(change.event.kind != ABSENT for change in after.changes)
+
+
+def test_all_groups_at_once(make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp) -> None:
+    """A source that answers with nothing at all: every group is absent."""
+    first = frames[WEB_1].row(history_end) + 10
+    empty = {group: silenced(frame, first, len(frame)) for group, frame in frames.items()}
+    changes = watched(make_pipeline(MemoryReader(empty)), history_end, 20)
+    assert {change.event.group for change in changes} == {WEB_1, WEB_2}
+
+
+def test_excluded_times_are_no_absence(
+    make_pipeline: MakePipeline, gone: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """A group that is switched off on purpose is not missed."""
+    span = {"start": history_end.isoformat(), "end": (history_end + 40 * STEP).isoformat(), "effect": "exclude"}
+    assert watched(make_pipeline(MemoryReader(gone), monitor={"calendar": {"off": span}}), history_end, 45) == []
+
+
+def test_an_absence_survives_a_restart(
+    make_pipeline: MakePipeline, gone: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """The next process ends what the last one opened, and opens nothing twice."""
+    first = make_pipeline(MemoryReader(gone))
+    (opened,) = watched(first, history_end, 20)
+    second = make_pipeline(MemoryReader(gone), store=first.store)
+    (resolved,) = watched(second, history_end, 45)
+    assert (opened.event.id, resolved.change) == (resolved.event.id, Change.resolved)
