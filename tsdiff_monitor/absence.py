@@ -6,7 +6,6 @@ Only a source that answered, and answered whole, can say that a group is gone: w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -39,7 +38,7 @@ def track_absences(pipeline: Pipeline, end: pd.Timestamp) -> list[EventChange]:
     patience = max(pd.Timedelta(monitor.absent_after), pipeline.step * _LEAST_ROWS)
     open_events = {event.group: event for event in store.events(pipeline.name, state="open") if event.kind == ABSENT}
     changes = []
-    for group, last in _last_seen(pipeline).items():
+    for group, last in store.last_scored(pipeline.name).items():
         silent_since, known = last + pipeline.step, open_events.get(group)
         silent = end - silent_since
         if known is not None and (known.start < silent_since or silent >= monitor.forget_after):
@@ -51,12 +50,6 @@ def track_absences(pipeline: Pipeline, end: pd.Timestamp) -> list[EventChange]:
     for change in changes:
         store.commit(pipeline.name, change.event.group, None, None, [change], audience(monitor, pipeline.routes, store))
     return changes
-
-
-def _last_seen(pipeline: Pipeline) -> Mapping[Group, pd.Timestamp]:
-    """The newest row with a value of every group that was ever scored."""
-    states = {group: pipeline.store.group_state(pipeline.name, group) for group in pipeline.store.groups(pipeline.name)}
-    return {group: state.last_scored for group, state in states.items() if state.last_scored is not None}
 
 
 def _excluded(pipeline: Pipeline, group: Group, at: pd.Timestamp) -> bool:

@@ -17,7 +17,7 @@ from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
 from tsdiff_monitor.delivery.refreshing import Refreshing
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.pipeline import Pipeline
-from tsdiff_monitor.plugins import Context, Notifier, Reader, Writer
+from tsdiff_monitor.plugins import Context, Kind, Notifier, Reader, Writer
 from tsdiff_monitor.store.models import ModelStore
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.threads import use_threads
@@ -79,13 +79,15 @@ def assemble(
     if config.settings.workers is not None:
         use_threads(config.settings.workers)
 
-    def build(entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
-        return {
-            name: entry.plugin(entry.config, Context(name=name, now=now, transport=transport, random=rng))
-            for name, entry in entries.items()
+    def build(kind: Kind, entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
+        contexts = {
+            name: Context(name=name, now=now, transport=transport, random=rng, storage=storage / kind / name)
+            for name in entries
         }
+        return {name: entry.plugin(entry.config, contexts[name]) for name, entry in entries.items()}
 
-    readers, writers, notifiers = build(config.readers), build(config.writers), build(config.notifiers)
+    readers, writers = build("readers", config.readers), build("writers", config.writers)
+    notifiers = build("notifiers", config.notifiers)
     claim = _claim(storage)
     try:
         store = Store(storage / "state.sqlite", now=now)

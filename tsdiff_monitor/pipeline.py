@@ -255,5 +255,5 @@ class Pipeline:
 
     def _due(self, oldest: pd.Timestamp) -> dict[Group, pd.Timestamp]:
         """Where each group that has been scored before goes on, not before ``oldest``."""
-        last = {group: self.store.group_state(self.name, group).last_scored for group in self.store.groups(self.name)}
-        return {group: max(time + self.step, oldest) for group, time in last.items() if time is not None}
+        last = self.store.last_scored(self.name)
+        return {group: max(time + self.step, oldest) for group, time in last.items()}

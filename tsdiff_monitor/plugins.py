@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
@@ -33,6 +34,7 @@ __all__ = [
     "History",
     "Incident",
     "Kind",
+    "Measured",
     "Notifier",
     "Query",
     "ReadRequest",
@@ -56,13 +58,15 @@ class Context:
     """What the host gives every plug-in, injected so that tests need no patching.
 
     ``now`` returns Unix seconds; ``transport`` replaces the network under httpx (None: the real one); ``random``
-    is for jitter; ``name`` is the name the user gave this instance.
+    is for jitter; ``name`` is the name the user gave this instance; ``storage`` is a folder of its own for what must
+    outlive the process (it need not exist yet; None: nothing is kept).
     """
 
     name: str = "test"
     now: Callable[[], float] = time.time
     transport: httpx.BaseTransport | None = None
     random: random.Random = field(default_factory=random.Random)
+    storage: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,15 @@ class Notifier(Protocol):
 
     def notify(self, change: EventChange) -> None:
         """Deliver one change. Raises :class:`~tsdiff_monitor.errors.DeliveryError`, which says whether to retry."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """Optional: a plug-in that counts what it does."""
+
+    def stats(self) -> Mapping[str, float]:
+        """Numbers by name; names that end in ``_total`` only grow while the process runs."""
         ...
 
 

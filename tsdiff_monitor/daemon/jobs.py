@@ -21,6 +21,7 @@ from tsdiff_monitor.daemon.fit_slot import FitSlot, FitTurn
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.reports import Reports
 from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.events.alarm_rate import seen_per_week
 
 __all__ = ["Jobs"]
 
@@ -147,10 +148,13 @@ class Jobs:
 
     def _refresh(self, monitor: str) -> None:
         self._metrics.events_open.labels(monitor).set(len(self._store.events(monitor=monitor, state="open")))
-        states = (self._store.group_state(monitor, group) for group in self._store.groups(monitor))
-        last = max((state.last_scored for state in states if state.last_scored is not None), default=None)
-        if last is not None:
-            self._metrics.last_scored.labels(monitor).set(last.timestamp())
+        last = max(self._store.last_scored(monitor).values(), default=None)
+        if last is None:
+            return
+        self._metrics.last_scored.labels(monitor).set(last.timestamp())
+        seen = seen_per_week(self._store, monitor, last)
+        if seen is not None:
+            self._metrics.seen.labels(monitor).set(seen)
 
     def _has_models(self, monitor: str) -> bool:
         groups = self._store.groups(monitor)

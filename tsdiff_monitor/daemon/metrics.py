@@ -71,6 +71,11 @@ class Metrics:
         self.promised = gauge(
             "tsdiff_alarms_per_week_promised", "False events a week that the configuration allows.", "monitor"
         )
+        self.seen = gauge(
+            "tsdiff_alarms_per_week_seen",
+            "Events a week over the last four that nobody marked as real or expected: false alarms at most.",
+            "monitor",
+        )
         self.deliveries = counter(
             "tsdiff_deliveries_total",
             "Attempts to deliver a change; failed ones are tried again, dead ones are lost.",

@@ -22,6 +22,7 @@ from tsdiff_monitor import __version__
 from tsdiff_monitor.assembly import assemble
 from tsdiff_monitor.config.loader import Config
 from tsdiff_monitor.daemon.metrics import Metrics
+from tsdiff_monitor.daemon.plugin_metrics import PluginMetrics
 from tsdiff_monitor.daemon.service import Service
 from tsdiff_monitor.web.app import create_app
 from tsdiff_monitor.web.server import WebServer, listen
@@ -88,6 +89,12 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
         listen(web_settings.host, web_settings.port) as socket,
         assemble(config, observe=metrics.attempted) as assembly,
     ):
+        for kind, plugins in (
+            ("reader", assembly.readers),
+            ("writer", assembly.writers),
+            ("notifier", assembly.notifiers),
+        ):
+            registry.register(PluginMetrics(kind, plugins))
         service = Service(assembly, metrics)
         app = create_app(store=assembly.store, registry=registry, not_ready=lambda: service.not_ready)
         with WebServer(app, socket) as web:

@@ -64,6 +64,14 @@ class Store(Outbox, FeedbackBook):
         last, tracker = rows[0] if rows else (None, None)
         return GroupState(None if last is None else _time(last), None if tracker is None else json.loads(tracker))
 
+    def last_scored(self, monitor: str) -> dict[Group, pd.Timestamp]:
+        """The newest row scored of each group that has one, sorted by labels."""
+        rows = self._database.read(
+            "SELECT labels, last_scored FROM groups WHERE monitor = ? AND last_scored IS NOT NULL ORDER BY labels",
+            (monitor,),
+        )
+        return {_group(labels): _time(last) for labels, last in rows}
+
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
         """The newest row of the monitor's very first commit; None before it."""
         rows = self._database.read("SELECT min(first_scored) FROM groups WHERE monitor = ?", (monitor,))
@@ -72,7 +80,7 @@ class Store(Outbox, FeedbackBook):
     def groups(self, monitor: str) -> list[Group]:
         """The groups that a monitor has committed, sorted by their labels."""
         rows = self._database.read("SELECT labels FROM groups WHERE monitor = ? ORDER BY labels", (monitor,))
-        return [tuple((label, value) for label, value in json.loads(labels)) for (labels,) in rows]
+        return [_group(labels) for (labels,) in rows]
 
     def commit(
         self,
@@ -191,6 +199,10 @@ class Store(Outbox, FeedbackBook):
 
 def _labels(group: Group) -> str:
     return json.dumps([list(label) for label in group])
+
+
+def _group(labels: str) -> Group:
+    return tuple((label, value) for label, value in json.loads(labels))
 
 
 def _ns(time: pd.Timestamp) -> int:
