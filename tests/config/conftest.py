@@ -27,6 +27,12 @@ class FakeReader:
         """Where the source listens."""
 
 
+class MaskedReader:
+    class Config(StrictModel):
+        address: SecretStr
+        """Where the source listens, with credentials perhaps."""
+
+
 class SteppingReader(FakeReader):
     """A reader that takes options of queries."""
 
@@ -74,6 +80,7 @@ class NoConfig:
 
 FAKES: dict[tuple[str, str], type] = {
     ("readers", "fake"): FakeReader,
+    ("readers", "masked"): MaskedReader,
     ("readers", "stepping"): SteppingReader,
     ("writers", "fake"): FakeWriter,
     ("notifiers", "fake"): FakeNotifier,

@@ -62,3 +62,24 @@ def test_monitor_that_tells_nobody(tmp_path: Path, load: LoadPlugin) -> None:
 def test_secret_from_the_environment_is_fine(tmp_path: Path, load: LoadPlugin) -> None:
     """A secret taken from the environment is no secret in clear text."""
     assert warnings(CLEAN.replace("{type: fake}", "{type: fake, token: '${TOKEN}'}"), tmp_path, load) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("http://localhost:9090", False),
+        ("sqlite:///payments.sqlite", False),
+        ("postgresql://robot@db/payments", False),
+        ("postgresql://robot:hunter2@db/payments", True),
+        ("https://mimir.example/prometheus?token=hunter2", True),
+        ("hunter2", True),
+    ],
+)
+def test_addresses_of_sources_are_secrets_only_with_a_password(
+    tmp_path: Path, load: LoadPlugin, address: str, secret: bool
+) -> None:
+    """They are masked in any case, since they may carry one; but a warning about a plain one would be noise."""
+    changed = CLEAN.replace("{type: fake, url: http://localhost}", f"{{type: masked, address: {address!r}}}")
+    assert changed != CLEAN
+    found = [problem for problem in warnings(changed, tmp_path, load) if "address" in str(problem)]
+    assert bool(found) == secret

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -204,5 +205,17 @@ def _inline_secrets(data: Mapping[str, Any], plugins: Mapping[Kind, dict[str, Pl
         for kind, entries in plugins.items()
         for name, entry in entries.items()
         for path, text in secret_values(type(entry.config), data[kind][name])
-        if text and not has_reference(text)
+        if text and not has_reference(text) and not (kind != "notifiers" and _is_plain_address(text))
     ]
+
+
+def _is_plain_address(text: str) -> bool:
+    """Whether it is an address that is masked only because others of its kind carry a password or a token.
+
+    Those of notifiers are secrets as a whole: who knows the address of a webhook can post to it.
+    """
+    try:
+        parts = urlsplit(text)
+        return bool(parts.scheme) and "://" in text and parts.password is None and not parts.query
+    except ValueError:  # not an address at all
+        return False
