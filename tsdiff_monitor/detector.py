@@ -30,7 +30,7 @@ from tsdiff_monitor.scoring.bands import sample_band
 from tsdiff_monitor.scoring.codebook import Codebook
 from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.evidence import Evidence, fit_evidence
-from tsdiff_monitor.scoring.holdout import split_history
+from tsdiff_monitor.scoring.holdout import holds_out, split_history
 from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
 from tsdiff_monitor.scoring.reconstruction import residuals
 from tsdiff_monitor.scoring.regression import Regression
@@ -95,7 +95,8 @@ class DiffusionDetector:
         number of threads the result is the same, unless the time budget ends training early.
 
         With ``base`` its network is used as it is, or adapted by the configuration's ``adapt_steps``; the configuration
-        is then that of ``base`` unless given, and :class:`ModelError` is raised when it asks for another network.
+        is then that of ``base`` unless given, and :class:`ModelError` is raised when it asks for another network. A
+        history too short to hold a part out takes the thresholds that ``base`` has learned from all such groups.
         """
         config = config or (DiffusionModelConfig() if base is None else base.config)
         if base is not None:
@@ -117,13 +118,14 @@ class DiffusionDetector:
         )  # fmt: skip
         unscaled, active = scaler.constant | scaler.empty, ~scaler.empty
         codebook = Codebook.fit(scaled, split.held_out, seed=config.seed)
+        pooled = {} if base is None or holds_out(len(frame), config.window) else base.pooled(config, confirm_rows)
         plans = {}
         for plan in _plans(config, len(names)):
             fitted, calibration = fit_evidence(
                 imputer, plan, codebook, scaled, split.held_out, unscaled=unscaled, active=active,
                 score=config.score, window=config.window, seed=config.seed, confirm_rows=confirm_rows,
             )  # fmt: skip
-            plans[plan.name] = PlanCard(normaliser=fitted.normal.mean, calibration=calibration)
+            plans[plan.name] = PlanCard(normaliser=fitted.normal.mean, calibration=pooled.get(plan.name, calibration))
         card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps, typical=codebook.typical)
         regression = Regression.fit(scaled, split.held_out, band=config.band) if config.is_two_way(len(names)) else None
         return cls(config, card, scaler, imputer, codebook, regression)
@@ -195,13 +197,16 @@ class DiffusionDetector:
         middle, lower, upper = (self.scaler.inverse(q)[:, [column[name] for name in names]] for q in quantiles)
         return Expected(frame.times[first:last], series, middle, lower, upper)
 
-    def save(self, directory: Path) -> None:
-        """Write weights and card; a crash in between leaves the previous model in place."""
+    def save(self, directory: Path, *, shared: Path | None = None) -> None:
+        """Write weights and card; a crash in between leaves the previous model in place.
+
+        A network served as it is goes into a file of its own, which is linked where the folder ``shared`` holds it.
+        """
         arrays = {_WORDS: self.codebook.words}
         if self.regression is not None:
             arrays |= {_MOMENTS: self.regression.moments, _QUANTILES: self.regression.quantiles}
-        state, graph = stored(self.imputer)
-        save_model(directory, self.card, state | arrays, graph)
+        state, network = stored(self.imputer, own=self.card.steps > 0)
+        save_model(directory, self.card, {**state, **arrays}, network, shared=shared)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

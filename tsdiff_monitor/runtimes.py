@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.diffusion.weights import ModelCard, load_graph
+from tsdiff_monitor.diffusion.tensor_files import State
+from tsdiff_monitor.diffusion.weights import ModelCard, load_graph, load_network
 from tsdiff_monitor.errors import DamagedModelError, ModelError
 from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.onnx_denoiser import OnnxDenoiser
 
 if TYPE_CHECKING:
     from tsdiff_monitor.diffusion.imputer import Imputer
+
+_SERVING: WeakValueDictionary[str, Imputer] = WeakValueDictionary()
+"""The shared networks in memory, by the SHA-256 of their file."""
 
 __all__ = ["fit_denoiser", "load_denoiser", "require_torch", "stored"]
 
@@ -57,9 +62,10 @@ def fit_denoiser(
 
 
 def load_denoiser(directory: Path, card: ModelCard, state: Mapping[str, np.ndarray]) -> WindowDenoiser:
-    """The network of a stored model from its weights ``state`` or, with ``runtime: onnx``, from the graph beside them.
+    """The network of a stored model from its weights ``state``, or from the file that the card names.
 
-    Raises a :class:`~tsdiff_monitor.errors.ModelError`.
+    Groups served by the same shared network have the same object: a thousand of them take the memory of one. Raises a
+    :class:`~tsdiff_monitor.errors.ModelError`.
     """
     if card.config.runtime == "onnx":
         return _onnx(load_graph(directory, card), card.config)
@@ -69,23 +75,32 @@ def load_denoiser(directory: Path, card: ModelCard, state: Mapping[str, np.ndarr
     )
     from tsdiff_monitor.diffusion.build import untrained
 
+    if card.network:
+        known = _SERVING.get(card.network_sha256)
+        if known is not None:
+            return known
+        state = load_network(directory, card)
     imputer = untrained(card.config, len(card.metrics))
     try:
         imputer.network.load_state_dict({name: torch.tensor(values) for name, values in state.items()})
     except RuntimeError:
         raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
     imputer.network.eval()
-    return imputer
+    return _SERVING.setdefault(card.network_sha256, imputer) if card.network else imputer
 
 
-def stored(denoiser: WindowDenoiser) -> tuple[dict[str, np.ndarray], bytes | None]:
-    """What has to be kept of a network: weights by name, or else an ONNX graph."""
+def stored(denoiser: WindowDenoiser, *, own: bool) -> tuple[State, bytes | State | None]:
+    """What has to be kept of a network: its weights as the group's ``own``; or what goes into a file of its own.
+
+    That is an ONNX graph, or the weights of a network that serves other groups as well.
+    """
     if isinstance(denoiser, OnnxDenoiser):
         return {}, denoiser.graph
     from tsdiff_monitor.diffusion.imputer import Imputer
 
     assert isinstance(denoiser, Imputer)
-    return {name: tensor.numpy() for name, tensor in denoiser.network.state_dict().items()}, None
+    weights = {name: tensor.numpy() for name, tensor in denoiser.network.state_dict().items()}
+    return (weights, None) if own else ({}, weights)
 
 
 def require_torch(missing: str) -> Any:

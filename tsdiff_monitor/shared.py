@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -29,7 +30,9 @@ from tsdiff_monitor.diffusion.training import TrainingGroup, TrainingPlan, train
 from tsdiff_monitor.diffusion.weights import CARD_VERSION, StoredCard, load_stored, save_model
 from tsdiff_monitor.errors import DamagedModelError, DataError, ModelError
 from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.pooled_fit import pooled_calibrations
 from tsdiff_monitor.scoring.holdout import split_history
+from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
 from tsdiff_monitor.scoring.scaling import Scaler
 
 __all__ = ["SharedCard", "SharedNetwork", "fit_shared"]
@@ -48,6 +51,8 @@ class SharedCard(StoredCard):
     groups: int
     """Groups it was fit on."""
     steps: int
+    calibrations: Mapping[str, PooledCalibration] = {}
+    """Per mode, the thresholds of groups whose history is too short for their own; none where there are too few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,7 @@ class SharedNetwork:
     card: SharedCard
     imputer: Imputer
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights."""
         digest = hashlib.sha256()
@@ -71,6 +76,12 @@ class SharedNetwork:
         own = self.config
         same = (own.window, own.width, own.layers) == (config.window, config.width, config.layers)
         return config.shared and same
+
+    def pooled(self, config: DiffusionModelConfig, confirm_rows: int) -> Mapping[str, PooledCalibration]:
+        """Per mode, what all short histories together say of thresholds, where that holds for these settings."""
+        same = self.config.score == config.score
+        found = self.card.calibrations.items()
+        return {mode: one for mode, one in found if same and one.confirm_rows == confirm_rows}
 
     def check(self, config: DiffusionModelConfig) -> None:
         """Raises :class:`ModelError` when the configuration asks for another network than this one."""
@@ -103,11 +114,16 @@ def fit_shared(
     frames: Iterable[Frame],
     config: DiffusionModelConfig | None = None,
     *,
+    confirm_rows: int = 2,
+    quiet_rows: int = 5,
     cells: int = _CELLS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> SharedNetwork:
     """Fit one network on the histories of many groups, each of any metrics; rows that a group holds out are left out.
+
+    Groups whose histories are too short for thresholds of their own rehearse events, which begin after ``confirm_rows``
+    and end after ``quiet_rows``, and have theirs from all of them together (:mod:`tsdiff_monitor.pooled_fit`).
 
     Histories too short for a window, or without a value, teach nothing and are left out too. Long ones are thinned to
     windows evenly spread over them, so that all together hold ``cells`` at most. Raises :class:`DataError` when nothing
@@ -143,7 +159,12 @@ def fit_shared(
         groups=len(groups),
         steps=steps,
     )
-    return SharedNetwork(config, card, imputer)
+    network = SharedNetwork(config, card, imputer)
+    found = pooled_calibrations(
+        usable, network,
+        confirm_rows=confirm_rows, quiet_rows=quiet_rows, each=lambda: progress(steps, config.fit_steps),
+    )  # fmt: skip
+    return replace(network, card=card.model_copy(update={"calibrations": found}))
 
 
 def _training_group(frame: Frame, window: int, most: int) -> TrainingGroup:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.errors import ModelError
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["shared_network", "stored_network"]
 
-_OF_THE_NETWORK = {"type", "window", "shared", "fit_steps", "fit_budget", "width", "layers", "seed"}
-"""The settings that the network depends on; all others are the groups' own."""
+_OF_THE_NETWORK = {"type", "window", "shared", "fit_steps", "fit_budget", "width", "layers", "score", "seed"}
+"""The settings that the network and its rehearsal depend on; all others are the groups' own."""
 
 
 def stored_network(pipeline: Pipeline) -> SharedNetwork | None:
@@ -58,7 +61,9 @@ def shared_network(
     from tsdiff_monitor.shared import fit_shared
 
     own = DiffusionModelConfig.model_validate(config.model_dump(include=_OF_THE_NETWORK))
-    digest = hashlib.sha256()
+    events = pipeline.monitor.events
+    quiet_rows = max(events.resolve_rows, math.ceil(pd.Timedelta(events.cooldown) / pipeline.step))
+    digest = hashlib.sha256(repr((events.confirm_rows, quiet_rows)).encode())
     histories = {group: history(group) for group in sorted(groups)}
     for group, frame in histories.items():
         digest.update((repr(group) + fingerprint(frame, own, 0)).encode())
@@ -68,7 +73,9 @@ def shared_network(
     except ModelError:  # it is fit now
         pass
     network = fit_shared(
-        histories.values(), config, progress=lambda done, total: progress((), done, total), clock=clock
-    )
+        histories.values(), config,
+        confirm_rows=events.confirm_rows, quiet_rows=quiet_rows,
+        progress=lambda done, total: progress((), done, total), clock=clock,
+    )  # fmt: skip
     pipeline.models.put_shared(pipeline.name, network, mark)
     return network

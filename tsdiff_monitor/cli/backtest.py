@@ -93,7 +93,7 @@ def _backtest(
                 pipeline,
                 Spans.of(pipeline, *span),
                 title=f"Backtest of {name}",
-                chunk=max(pd.Timedelta(days=1), pipeline.step),
+                chunk=max(pd.Timedelta(days=1), 96 * pipeline.step),
                 progress=advance,
                 clock=time.monotonic,
             )

@@ -29,8 +29,8 @@ class DiffusionModelConfig(StrictModel):
     fit_window: Duration = timedelta(days=14)
     """How much history a fit uses."""
     shared: bool = False
-    """One network for all groups of a monitor, fit on all of them together; each group has scales, a codebook and
-    thresholds of its own. A group that appears later is served by it at once."""
+    """One network for all groups of a monitor, fit on all of them together; each group has scales and a codebook of its
+    own, and thresholds of its own where its history is long. A group that appears later is served by it at once."""
     adapt_steps: int = Field(default=0, ge=0)
     """Optimisation steps by which the shared network is adapted to each group; only with `shared`."""
     fit_steps: int = Field(default=500, ge=10)

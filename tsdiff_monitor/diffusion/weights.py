@@ -19,10 +19,12 @@ from pydantic import ValidationError, model_validator
 
 import tsdiff_monitor
 from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.diffusion.tensor_files import State, checked, holds, linked, packed, unpacked
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.scoring.calibration import Calibration
+from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings_model import StrictModel
 
@@ -38,6 +40,7 @@ __all__ = [
     "load_card",
     "load_graph",
     "load_model",
+    "load_network",
     "load_stored",
     "metric_cards",
     "read_card",
@@ -74,10 +77,10 @@ def metric_cards(frame: Frame, scaler: Scaler) -> tuple[MetricCard, ...]:
 
 
 class PlanCard(StrictModel):
-    """A scoring plan's constants: expected residual per metric, and the law of its scores' block maxima."""
+    """A scoring plan's constants: expected residual per metric, and what is known of its normal scores."""
 
     normaliser: tuple[float, ...]
-    calibration: Calibration
+    calibration: Calibration | PooledCalibration
 
 
 class StoredCard(StrictModel):
@@ -156,27 +159,33 @@ class ModelCard(StoredCard):
 
 
 def save_model(
-    directory: Path, card: StoredCard, state: Mapping[str, Tensor | np.ndarray], graph: bytes | None = None
+    directory: Path, card: StoredCard, state: State, network: bytes | State | None = None, *, shared: Path | None = None
 ) -> None:
-    """Write weights and the ONNX ``graph``, if any, then the card that names them, then remove what no card names.
+    """Write weights and, in a file of its own, the ``network`` if given, then the card that names them.
 
-    Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written.
+    The network is an ONNX graph or, where it is not the group's own, its weights; where the folder ``shared`` holds
+    these already they are linked, and take no space again. What no card names any more is removed. Raises
+    :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written.
     """
-    from safetensors.numpy import save
-
-    data = save({name: np.asarray(values, order="C") for name, values in state.items()})
+    data = packed(state)
     digest = hashlib.sha256(data).hexdigest()
     weights = f"weights-{digest[:16]}.safetensors"
     update, files = {"weights": weights, "weights_sha256": digest}, {weights: data}
-    if graph is not None:
-        digest = hashlib.sha256(graph).hexdigest()
-        network = f"network-{digest[:16]}.onnx"
-        update |= {"network": network, "network_sha256": digest}
-        files[network] = graph
+    same: Path | None = None
+    if network is not None:
+        content, kind = (network, "onnx") if isinstance(network, bytes) else (packed(network), "safetensors")
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"network-{digest[:16]}.{kind}"
+        update |= {"network": name, "network_sha256": digest}
+        files[name] = content
+        same = None if shared is None else shared / f"weights-{digest[:16]}.safetensors"
     named = card.model_copy(update=update)
     for name, content in files.items():
+        if name.startswith("network-") and holds(directory / name, content):
+            continue  # of two names of one file neither can replace the other
         with atomic_path(directory / name) as part:
-            part.write_bytes(content)
+            if same is None or not name.startswith("network-") or not linked(same, part, content):
+                part.write_bytes(content)
     with atomic_path(directory / _CARD) as part:
         part.write_text(named.model_dump_json(indent=1), encoding="utf-8")
     with suppress(OSError):  # the model is stored; what is left over costs space only, and the next save tries again
@@ -201,30 +210,17 @@ def load_stored(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str
 
 def load_graph(directory: Path, card: ModelCard) -> bytes:
     """The ONNX graph that the card names. Raises :class:`DamagedModelError`."""
-    return _checked(directory / card.network, card.network_sha256)
+    return checked(directory / card.network, card.network_sha256)
+
+
+def load_network(directory: Path, card: ModelCard) -> dict[str, np.ndarray]:
+    """The weights of the network that the card names. Raises :class:`DamagedModelError`."""
+    return unpacked(directory / card.network, card.network_sha256)
 
 
 def _load(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, np.ndarray]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     card = read_card(directory, kind)
-    data = _checked(directory / card.weights, card.weights_sha256)
-    try:
-        return card, load(data)
-    except SafetensorError as error:
-        raise DamagedModelError(f"{directory / card.weights}: damaged ({error}); fit again") from None
-
-
-def _checked(path: Path, sha256: str) -> bytes:
-    """A file's content, if it is what the card says."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DamagedModelError(f"{path}: cannot be read ({error.strerror}); fit again") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DamagedModelError(f"{path}: damaged, its checksum is not the card's; fit again")
-    return data
+    return card, unpacked(directory / card.weights, card.weights_sha256)
 
 
 def load_card(directory: Path) -> ModelCard:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Calibration", "confirmed_level"]
+__all__ = ["WEEK_SECONDS", "Calibration", "confirmed_level"]
 
 _EULER = 0.5772156649015329
-_WEEK_SECONDS = 604_800.0
+WEEK_SECONDS = 604_800.0
 
 
 def confirmed_level(score: np.ndarray, confirm_rows: int) -> np.ndarray:
@@ -66,7 +66,7 @@ class Calibration:
 
     def threshold(self, alarms_per_week: float, step_seconds: float) -> float:
         """The uncalibrated score exceeded by ``alarms_per_week`` blocks in a week of normal data."""
-        blocks_per_week = _WEEK_SECONDS / (self.block_rows * step_seconds)
+        blocks_per_week = WEEK_SECONDS / (self.block_rows * step_seconds)
         p = min(alarms_per_week / blocks_per_week, 0.5)
         # Few blocks leave the law uncertain: ask for the level of a rarer event (the honest, wide answer).
         p /= 1 + 8 / max(self.blocks, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["HistorySplit", "split_history"]
+__all__ = ["HistorySplit", "holds_out", "split_history"]
 
 _BLOCKS = 4
 _SHARE = 0.2
@@ -20,6 +20,15 @@ class HistorySplit:
     held_out: tuple[tuple[int, int], ...]
 
 
+def holds_out(rows: int, window: int) -> bool:
+    """Whether a history is long enough to hold a part of it out."""
+    return _block_rows(rows) >= window
+
+
+def _block_rows(rows: int) -> int:
+    return int(rows * _SHARE / _BLOCKS)
+
+
 def split_history(scaled: np.ndarray, window: int) -> HistorySplit:
     """Hold out a fifth of the rows in four blocks spread over the history, the last at its end.
 
@@ -28,9 +37,9 @@ def split_history(scaled: np.ndarray, window: int) -> HistorySplit:
     which the calibration's few blocks make up for.
     """
     T = len(scaled)
-    length = int(T * _SHARE / _BLOCKS)
+    length = _block_rows(T)
     starts = np.arange(T - window + 1)
-    if length >= window:
+    if holds_out(T, window):
         ends = [round(T * (i + 1) / _BLOCKS) for i in range(_BLOCKS)]
         blocks = tuple((end - length, end) for end in ends)
         touches = np.zeros(len(starts), dtype=bool)

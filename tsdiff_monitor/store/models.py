@@ -81,7 +81,7 @@ class ModelStore:
     def put(self, monitor: str, group: Group, detector: Detector, mark: str) -> None:
         """Store a group's new model and use it from now on; its cold start, if any, has done its work."""
         folder = self.path(monitor, group)
-        _save(detector, folder, mark)
+        _save(detector, folder, mark, self._root / folder_name(monitor) / _SHARED)
         with self._lock:
             self._loaded[(monitor, group, False)] = detector
             self._loaded.pop((monitor, group, True), None)
@@ -135,13 +135,19 @@ class ModelStore:
         return (self.path(monitor, group) / "card.json").exists()
 
 
-def _save(model: Detector | SharedNetwork, folder: Path, mark: str) -> None:
-    """Store a model and what it was fit on."""
+def _save(model: Detector | SharedNetwork, folder: Path, mark: str, shared: Path | None = None) -> None:
+    """Store a model and what it was fit on; what the folder ``shared`` holds already is linked."""
     try:  # before the model: stopped in between, the new one must not pass for what the old one was fit on
         (folder / _FINGERPRINT).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the model cannot be stored here ({error.strerror or error})") from error
-    model.save(folder)
+    if shared is not None and shared.exists():
+        from tsdiff_monitor.detector import DiffusionDetector
+
+        options = {"shared": shared} if isinstance(model, DiffusionDetector) else {}
+    else:
+        options = {}
+    model.save(folder, **options)
     with atomic_path(folder / _FINGERPRINT) as path:
         path.write_text(mark)
 
