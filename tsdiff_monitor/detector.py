@@ -20,7 +20,7 @@ import numpy as np
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.detectors import Mode
 from tsdiff_monitor.diffusion.weights import ModelCard, PlanCard, load_model, save_model
-from tsdiff_monitor.errors import DamagedModelError, DataError
+from tsdiff_monitor.errors import DamagedModelError, DataError, ShortHistoryError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.frame_edits import aligned
 from tsdiff_monitor.runtimes import fit_denoiser, load_denoiser, stored
@@ -103,10 +103,7 @@ class DiffusionDetector:
             base.check(config)
         names = frame.names
         if len(frame) < config.window:
-            raise DataError(
-                f"fitting needs at least one window of {config.window} rows, but there are {len(frame)}; "
-                "give more history, a smaller step or a smaller window"
-            )
+            raise ShortHistoryError(len(frame), config.window)
         if not frame.observed.any():
             raise DataError("the history to fit on holds no value at all; check the queries and the time span")
         scaler = Scaler.fit(frame.values)

@@ -5,7 +5,8 @@
     TsdiffError
     ├── ConfigError          the configuration is wrong: file, key path, remedy
     ├── DataError            the input data cannot be used
-    │   └── SchemaMismatchError  metrics at score time differ from those at fit time
+    │   ├── SchemaMismatchError  metrics at score time differ from those at fit time
+    │   └── ShortHistoryError  there are too few rows to fit on, as of yet
     ├── SourceError          a reader could not answer (never a verdict about the metrics)
     ├── DeliveryError        a notifier could not deliver; says whether a retry may help
     ├── WriteError           a writer could not store scores; says whether a retry may help
@@ -33,6 +34,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "SchemaMismatchError",
+    "ShortHistoryError",
     "SourceError",
     "StoreError",
     "TsdiffError",
@@ -76,6 +78,16 @@ class DataError(TsdiffError):
 
 class SchemaMismatchError(DataError):
     """The metrics given differ from those the model was fit on."""
+
+
+class ShortHistoryError(DataError):
+    """There are too few rows to fit on: what is too young today can be fit later."""
+
+    def __init__(self, rows: int, window: int) -> None:
+        super().__init__(
+            f"fitting needs at least one window of {window} rows, but there are {rows}; "
+            "give more history, a smaller step or a smaller window"
+        )
 
 
 class SourceError(TsdiffError):

@@ -68,7 +68,7 @@ def command(
 
 def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
     """Score, and where models are missing fit and score once more; gives what failed."""
-    from tsdiff_monitor.errors import ModelError
+    from tsdiff_monitor.errors import ModelError, ShortHistoryError
     from tsdiff_monitor.frame import group_name
 
     ticks = [pipeline.tick(at, absent=True)]
@@ -86,8 +86,11 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
         ticks.append(pipeline.tick(at, cold_start=True))  # for the groups that could not be fit
         _print(ticks[1].changes, out)
         unusable = [one for one in errors if isinstance(one[1], ModelError)]  # by now they have been fit again
-        errors = [one for one in errors if one not in unusable] + fitted.errors + ticks[1].errors
+        young = [one for one in fitted.errors if isinstance(one[1], ShortHistoryError)]  # fit when they are older
+        failed = [one for one in fitted.errors if one not in young]
+        errors = [one for one in errors if one not in unusable] + failed + ticks[1].errors
         warnings += tuple(str(error) for _, error in unusable) + fitted.warnings + ticks[1].warnings
+        warnings += tuple(f"{where}: not fit yet: {error}" for where, error in young)
     for warning in dict.fromkeys(warnings):
         note(f"warning: monitor {pipeline.name}: {warning}")
     rows, groups = sum(tick.rows for tick in ticks), sum(tick.groups for tick in ticks)

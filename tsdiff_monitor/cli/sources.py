@@ -76,10 +76,12 @@ def _lines(one: Examined) -> Iterator[str]:
 
 
 def _summary(found: Measures) -> str:
+    if not found.series:
+        return "no data"
     least, median, most = found.per_group
     each = f"{most}" if least == most else f"{least} to {most}, median {median}"
     parts = [
-        f"{count(found.groups, 'group')} of {each} series" if found.groups else "no groups",
+        f"{count(found.groups, 'group')} of {each} series",
         f"{found.series:,} series in all",
         count(found.rows, "row"),
         f"{found.missing:.1%} missing",

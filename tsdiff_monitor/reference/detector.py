@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tsdiff_monitor.diffusion.weights import load_stored, save_model
-from tsdiff_monitor.errors import DamagedModelError, DataError
+from tsdiff_monitor.errors import DamagedModelError, DataError, ShortHistoryError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.frame_edits import aligned
 from tsdiff_monitor.reference.card import NormalErrors, ReferenceCard
@@ -78,10 +78,7 @@ class ReferenceDetector:
         """
         config = config or CsdiReferenceConfig()
         if len(frame) < config.window:
-            raise DataError(
-                f"fitting needs at least one window of {config.window} rows, but there are {len(frame)}; "
-                "give more history, a smaller step or a smaller window"
-            )
+            raise ShortHistoryError(len(frame), config.window)
         if not frame.observed.any():
             raise DataError("the history to fit on holds no value at all; check the queries and the time span")
         scaler = Scaler.fit(frame.values)
