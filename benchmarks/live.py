@@ -1,0 +1,170 @@
+"""What the daemon would have told: ``python -m benchmarks.live --data DIR --out FILE.json``.
+
+The test rows of each series are scored as they would come in, with the event logic and the alarm rate of production.
+The events are held against the labels: how many labelled segments have one, how many events a week lie outside of all
+of them, and how late the first row of an event is. With ``--refit``, the model is fit again that often, on as many of
+the newest rows as the first fit had, and three ways are compared: never; with the rows of its own events hidden, as the
+daemon does it; and with everything learned. Labels are read for the measures alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.data import Task, load_tasks
+from benchmarks.measures import measure, segments_of
+from benchmarks.methods.product import as_frame
+from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.durations import parse_duration
+from tsdiff_monitor.errors import DataError, TsdiffError
+from tsdiff_monitor.outputs import atomic_path, check_writable
+
+__all__ = ["WAYS", "main"]
+
+Record = dict[str, Any]
+
+WAYS = ("never", "events hidden", "all learned")
+"""When to fit again, and from what."""
+_NEAR = 10
+"""Rows around a labelled segment in which an event is neither false nor late: labels are drawn by hand."""
+_WEEK = 604_800.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit status: 0, or 2 for input that is wrong."""
+    given = _parser().parse_args(arguments)
+    try:
+        check_writable(given.out)
+        every = _every(given.refit)
+        records: list[Record] = []
+        for record in _records(list(load_tasks(given.data, series=given.series)), every, given):
+            records.append(record)
+            print(json.dumps(record), flush=True)
+            with atomic_path(given.out) as part:
+                part.write_text(json.dumps(records, indent=1) + "\n")
+    except TsdiffError as error:
+        print(f"benchmarks.live: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{given.alarms:g} false events a week and series allowed, {given.data.name}\n\n{_table(records)}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of Parquet files")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
+    parser.add_argument("--series", default="*", metavar="GLOB", help="only series whose name matches")
+    parser.add_argument("--refit", metavar="SPAN", help="fit again so often, like 7d, and compare the three ways")
+    parser.add_argument("--alarms", type=float, default=1.0, metavar="N", help="allowed a week (%(default)s)")
+    parser.add_argument("--fit-steps", type=int, metavar="N", help="of the detector (its default)")
+    parser.add_argument("--seed", type=int, default=0, help="of the detector (%(default)s)")
+    return parser
+
+
+def _every(text: str | None) -> float | None:
+    """Seconds between fits."""
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise DataError(f"--refit: {error}") from None
+    if seconds <= 0:
+        raise DataError("--refit: must be longer than 0s")
+    return seconds
+
+
+def _records(tasks: list[Task], every: float | None, given: argparse.Namespace) -> Iterator[Record]:
+    chosen = {} if given.fit_steps is None else {"fit_steps": given.fit_steps}
+    config = DiffusionModelConfig(seed=given.seed, **chosen)
+    for task in tasks:
+        for way in WAYS if every is not None else WAYS[:1]:
+            rows = len(task.test) if every is None or way == WAYS[0] else max(int(every / task.step_seconds), 1)
+            began = time.perf_counter()
+            score, spans, fits = _replayed(task, config, rows, hide=way == WAYS[1], alarms=given.alarms)
+            yield {
+                "series": task.series, "way": way, "fits": fits, **_told(task, spans),
+                "vus_pr": measure(task.labels, score, task.test[:, 0].astype(np.float64), task.step_seconds)["vus_pr"],
+                "seconds": round(time.perf_counter() - began, 1),
+            }  # fmt: skip
+
+
+def _replayed(
+    task: Task, config: DiffusionModelConfig, rows: int, *, hide: bool, alarms: float
+) -> tuple[np.ndarray, list[tuple[int, int]], int]:
+    """Scores ``[T]``, events as ``(first row, row after the last)`` and the number of fits, ``rows`` apart."""
+    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.events.policy import EventPolicy
+    from tsdiff_monitor.events.state import TrackerState
+    from tsdiff_monitor.events.tracker import EventTracker
+
+    values = np.concatenate([task.train, task.test]).astype(np.float32)
+    learned, past, total = values.copy(), len(task.train), len(task.test)
+    tracker = EventTracker(EventPolicy(), task.series, (), TrackerState())
+    frame = as_frame(values, task.step_seconds)
+    score = np.full(total, np.nan)
+    spans: dict[str, tuple[int, int]] = {}
+    fits = 0
+    for first in range(0, total, rows):
+        last = min(first + rows, total)
+        history = learned[first : past + first] if rows < total else learned[:past]
+        detector = DiffusionDetector.fit(as_frame(history, task.step_seconds), config)
+        fits += 1
+        context = max(past + first - detector.window, 0)
+        part = frame.rows(context, past + last)
+        scores = detector.score(part, first=past + first - context, alarms_per_week=alarms)
+        score[first:last] = scores.score
+        for change in tracker.advance(scores, lambda _time, _names: {}):
+            event = change.event
+            end = frame.row(event.last) + 1 if event.end is None else frame.row(event.end)
+            spans[event.id] = (frame.row(event.start) - past, end - past)
+        if hide:
+            for begin, end in spans.values():
+                learned[past + begin : past + end] = np.nan
+    return score, list(spans.values()), fits
+
+
+def _told(task: Task, spans: list[tuple[int, int]]) -> Record:
+    """Events against labels."""
+    segments = segments_of(task.labels == 1)
+    delays = []
+    for a, b in segments:
+        starts = [max(begin - a, 0) for begin, end in spans if begin < b and end > a - _NEAR]
+        if starts:
+            delays.append(min(starts))
+    near = [(a - _NEAR, b + _NEAR) for a, b in segments]
+    false = sum(not any(begin < b and end > a for a, b in near) for begin, end in spans)
+    weeks = float((task.labels != 1).sum()) * task.step_seconds / _WEEK
+    return {
+        "segments": len(segments), "found": len(delays), "delay_rows": float(np.median(delays)) if delays else None,
+        "events": len(spans), "false": false, "false_per_week": round(false / weeks, 2) if weeks else None,
+    }  # fmt: skip
+
+
+def _table(records: Sequence[Record]) -> str:
+    """By way: segments found, false events a week (mean and median over series), delay, VUS-PR."""
+    rows = {}
+    for way, part in pd.DataFrame(list(records)).groupby("way", sort=False):
+        rate = part["false_per_week"].astype(float)
+        rows[way] = {
+            "series": len(part),
+            "found": f"{part['found'].sum()} of {part['segments'].sum()}",
+            "false a week": f"{rate.mean():.1f} (median {rate.median():.1f})",
+            "delay (rows)": f"{part['delay_rows'].dropna().astype(float).median():.0f}",
+            "VUS-PR": f"{part['vus_pr'].dropna().astype(float).mean():.3f}",
+            "fits": int(part["fits"].sum()),
+        }
+    return str(pd.DataFrame(rows).T.to_string())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
