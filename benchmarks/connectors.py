@@ -6,22 +6,16 @@ of one tick of a thousand groups; and memory over ten thousand ticks.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks import prometheus_history, prometheus_ticks
-from tsdiff_monitor.errors import TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from benchmarks.figures import Figures, run
 
 __all__ = ["main"]
 
@@ -44,28 +38,22 @@ _TARGETS = {"history_ratio": 1.5, "tick_cpu_seconds": 2.0, "memory_growth_percen
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status, 2 for input that is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.connectors", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, the figures mean nothing")
-    given = parser.parse_args(arguments)
-    sizes = _QUICK if given.quick else _Sizes()
-    try:
-        check_writable(given.out)
-        print("reading a history ...", file=sys.stderr)
-        figures = _history(sizes)
-        print("ticking, some minutes ...", file=sys.stderr)
-        figures |= _ticks(sizes) | _memory(sizes)
-        result = {"quick": given.quick, "machine": _machine(), "figures": figures}
-        with atomic_path(given.out) as part:
-            part.write_text(json.dumps(result, indent=1) + "\n")
-    except TsdiffError as error:
-        print(f"benchmarks.connectors: {error}", file=sys.stderr)
-        return 2
-    print(_table(figures, sizes))
-    return 0
+    return run("connectors", __doc__, arguments, measure=_measure, table=_table)
 
 
-def _history(sizes: _Sizes) -> dict[str, float]:
+def _measure(quick: bool) -> Figures:
+    sizes = _sizes(quick)
+    print("reading a history ...", file=sys.stderr)
+    figures = _history(sizes)
+    print("ticking, some minutes ...", file=sys.stderr)
+    return figures | _ticks(sizes) | _memory(sizes)
+
+
+def _sizes(quick: bool) -> _Sizes:
+    return _QUICK if quick else _Sizes()
+
+
+def _history(sizes: _Sizes) -> Figures:
     """Both sides in turn, so that both meet the same load of the machine."""
     rows, series = sizes.history
     values, text = prometheus_history.history(series, rows)
@@ -85,12 +73,12 @@ def _history(sizes: _Sizes) -> dict[str, float]:
     }
 
 
-def _ticks(sizes: _Sizes) -> dict[str, float]:
+def _ticks(sizes: _Sizes) -> Figures:
     groups, series, ticks = sizes.tick
     return {"tick_cpu_seconds": round(float(np.median(prometheus_ticks.tick_cpu_seconds(groups, series, ticks))), 3)}
 
 
-def _memory(sizes: _Sizes) -> dict[str, float]:
+def _memory(sizes: _Sizes) -> Figures:
     seen = prometheus_ticks.memory_mib(*sizes.memory)
     return {
         "memory_first_mib": round(seen[0], 1),
@@ -99,16 +87,8 @@ def _memory(sizes: _Sizes) -> dict[str, float]:
     }
 
 
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-    }
-
-
-def _table(figures: dict[str, float], sizes: _Sizes) -> str:
+def _table(figures: Figures, quick: bool) -> str:
+    sizes = _sizes(quick)
     rows, series = sizes.history
     groups, each, _ = sizes.tick
     labels = {

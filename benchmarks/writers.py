@@ -6,10 +6,6 @@ write: tick by tick through the queue on disk, then a backlog as after an outage
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -20,20 +16,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cramjam
 import httpx
 import numpy as np
 import pandas as pd
 
+from benchmarks.figures import Figures, run
 from tsdiff_connectors.remote_write import RemoteWriter
 from tsdiff_connectors.remote_write_proto import write_request
 from tsdiff_connectors.score_series import SERIES, score_rows, unpacked
 from tsdiff_connectors.write_samples import Samples
 from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.frame import Frame, Series
-from tsdiff_monitor.outputs import atomic_path, check_writable
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.scores import Expected, ScoreBatch, Scores
 
@@ -59,29 +54,23 @@ _TARGETS = {"samples_per_second": (100_000, 200_000), "backlog_samples_per_secon
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status, 2 for input that is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.writers", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, the figures mean nothing")
-    given = parser.parse_args(arguments)
-    sizes = _QUICK if given.quick else _Sizes()
-    try:
-        check_writable(given.out)
-        figures = _encoding(sizes)
-        with tempfile.TemporaryDirectory() as folder, _prometheus(Path(folder)) as url:
-            figures |= _writing(sizes, url, Path(folder))
-        result = {"quick": given.quick, "machine": _machine(), "figures": figures}
-        with atomic_path(given.out) as part:
-            part.write_text(json.dumps(result, indent=1) + "\n")
-    except TsdiffError as error:
-        print(f"benchmarks.writers: {error}", file=sys.stderr)
-        return 2
-    print(_table(figures, sizes))
-    return 0
+    return run("writers", __doc__, arguments, measure=_measure, table=_table)
 
 
-def _encoding(sizes: _Sizes) -> dict[str, float]:
+def _measure(quick: bool) -> Figures:
+    sizes = _sizes(quick)
+    figures = _encoding(sizes)
+    with tempfile.TemporaryDirectory() as folder, _prometheus(Path(folder)) as url:
+        return figures | _writing(sizes, url, Path(folder))
+
+
+def _sizes(quick: bool) -> _Sizes:
+    return _QUICK if quick else _Sizes()
+
+
+def _encoding(sizes: _Sizes) -> Figures:
     """Samples a second into a compressed request: of a tick, and of a backlog with many samples for each series."""
-    found: dict[str, float] = {}
+    found: Figures = {}
     for name, each in (("encode", 1), ("encode_backlog", sizes.ticks)):
         rows = score_rows(_batch(0, 0, sizes), SERIES, {})
         labels = unpacked(rows.layout)
@@ -102,7 +91,7 @@ def _seconds(samples: Samples, repeats: int = 5) -> float:
     return float(np.median(taken))
 
 
-def _writing(sizes: _Sizes, url: str, folder: Path) -> dict[str, float]:
+def _writing(sizes: _Sizes, url: str, folder: Path) -> Figures:
     """Samples a second from ``write`` until Prometheus has them: as they come, and after an outage."""
     ticks = [[_batch(group, tick, sizes) for group in range(sizes.groups)] for tick in range(2 * sizes.ticks)]
     each = sizes.groups * sizes.ticks * (1 + 5 * sizes.metrics)
@@ -204,16 +193,8 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-    }
-
-
-def _table(figures: dict[str, float], sizes: _Sizes) -> str:
+def _table(figures: Figures, quick: bool) -> str:
+    sizes = _sizes(quick)
     labels = {
         "encode_samples_per_second": "samples encoded and compressed per second, one per series",
         "encode_backlog_samples_per_second": f"the same, {sizes.ticks} per series",

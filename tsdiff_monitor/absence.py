@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tsdiff_monitor.delivery.audience import audience
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.details import Details
-from tsdiff_monitor.events.event import ABSENT, Change, Event, EventChange, Severity
+from tsdiff_monitor.events.event import ABSENT, Change, Ending, Event, EventChange, Severity
 from tsdiff_monitor.events.tracker import event_id
 from tsdiff_monitor.frame import Group
+from tsdiff_monitor.incidents_commit import Scored, commit_together
+from tsdiff_monitor.results import TickResult
 
 if TYPE_CHECKING:
     from tsdiff_monitor.pipeline import Pipeline
@@ -26,30 +27,31 @@ _LEAST_ROWS = 3
 """Fewer empty rows may only be late."""
 
 
-def track_absences(pipeline: Pipeline, end: pd.Timestamp) -> list[EventChange]:
+def track_absences(pipeline: Pipeline, end: pd.Timestamp, result: TickResult) -> None:
     """Open, close and commit the events of groups that were scored before; ``end``: up to where the source was asked.
 
     An event opens when nothing came for ``absent_after`` (three rows at least) and ends with the next value, or after
-    ``forget_after``, when the group is taken to be gone for good. It is told like any other.
+    ``forget_after``, when the group is taken to be gone for good. It is told like any other; what was done is in
+    ``result``.
     """
     monitor, store = pipeline.monitor, pipeline.store
     if monitor.absent_after is None:
-        return []
+        return
     patience = max(pd.Timedelta(monitor.absent_after), pipeline.step * _LEAST_ROWS)
-    open_events = {event.group: event for event in store.events(pipeline.name, state="open") if event.kind == ABSENT}
+    known_events = [event for event in store.events(pipeline.name, state="open") if not event.members]
+    open_events = {event.group: event for event in known_events if event.kind == ABSENT}
     changes = []
     for group, last in store.last_scored(pipeline.name).items():
         silent_since, known = last + pipeline.step, open_events.get(group)
         silent = end - silent_since
         if known is not None and (known.start < silent_since or silent >= monitor.forget_after):
             over = known.start if known.start >= silent_since else last
-            ended = dataclasses.replace(known, end=max(over, known.confirmed), last=end)
+            reason = Ending.back if known.start < silent_since else Ending.forgotten
+            ended = dataclasses.replace(known, end=max(over, known.confirmed), last=end, reason=reason)
             changes.append(_change(pipeline, ended, Change.resolved))
         elif known is None and patience <= silent < monitor.forget_after and not _excluded(pipeline, group, end):
             changes.append(_change(pipeline, _opened(pipeline, group, silent_since, end), Change.opened))
-    for change in changes:
-        store.commit(pipeline.name, change.event.group, None, None, [change], audience(monitor, pipeline.routes, store))
-    return changes
+    commit_together(pipeline, [Scored(change.event.group, [change]) for change in changes], result)
 
 
 def _excluded(pipeline: Pipeline, group: Group, at: pd.Timestamp) -> bool:

@@ -160,7 +160,7 @@ def _groups(
     incidents: tuple[Incident, ...] | None,
     progress: Callable[[str, float, float], None],
 ) -> tuple[GroupReplay, ...]:
-    events = pipeline.store.events(monitor=pipeline.name)
+    events = [event for event in pipeline.store.events(monitor=pipeline.name) if not event.members]
     shown = sorted(events, key=lambda event: (-event.peak, event.id))[:_EVIDENCE_EVENTS]
     done = 0
     groups = []

@@ -1,8 +1,8 @@
-"""The way of one group's new rows: frame → detector → event logic → writers → store."""
+"""The way of one group's new rows: frame → detector → event logic → writers; then, with the others', to the store."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,15 @@ import pandas as pd
 
 from tsdiff_monitor.change_details import detailed
 from tsdiff_monitor.config.monitors import MonitorConfig, QueryConfig
-from tsdiff_monitor.delivery.audience import audience
 from tsdiff_monitor.detectors import Detector
-from tsdiff_monitor.errors import WriteError
+from tsdiff_monitor.errors import TsdiffError, WriteError
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
 from tsdiff_monitor.expected_series import expected_of_all
 from tsdiff_monitor.frame import Frame, Group, Series, group_name
 from tsdiff_monitor.frame_edits import conformed, trimmed
+from tsdiff_monitor.incidents_commit import Scored, commit_together
 from tsdiff_monitor.results import TickResult
 from tsdiff_monitor.scores import ScoreBatch
 from tsdiff_monitor.scoring.rules import Range, Rule, flagged, outside, unjudged
@@ -27,7 +27,36 @@ from tsdiff_monitor.unexpected import unexpected
 if TYPE_CHECKING:
     from tsdiff_monitor.pipeline import Pipeline
 
-__all__ = ["data_ranges", "score_group"]
+__all__ = ["data_ranges", "score_group", "score_groups"]
+
+
+def score_groups(
+    pipeline: Pipeline,
+    detectors: Mapping[Group, Detector],
+    frames: Mapping[Group, Frame],
+    firsts: Mapping[Group, pd.Timestamp],
+    alarms_per_week: float,
+    result: TickResult,
+) -> None:
+    """Score each group from its row in ``firsts`` on and commit what follows; the outcome is in ``result``.
+
+    Groups in which something happened are committed last, together: the others decide how each is told.
+    """
+    happened = []
+    for group, detector in detectors.items():
+        try:
+            found = _scored(pipeline, detector, group, frames[group], firsts[group], alarms_per_week, result)
+        except TsdiffError as error:
+            result.errors.append((group_name(group), error))
+        except Exception as error:  # a bug in one group must not stop the others
+            where = group_name(group)
+            result.errors.append((where, unexpected(error, monitor=pipeline.name, group=where)))
+        else:
+            if found is not None and found.changes:
+                happened.append(found)
+            elif found is not None:
+                commit_together(pipeline, [found], result)
+    commit_together(pipeline, happened, result)
 
 
 def score_group(
@@ -39,9 +68,24 @@ def score_group(
     alarms_per_week: float,
     result: TickResult,
 ) -> None:
-    """Score the rows of ``frame`` from ``first`` on and commit what follows from them; the outcome is in ``result``.
+    """Score the rows of ``frame`` from ``first`` on and commit what follows from them; the outcome is in ``result``."""
+    found = _scored(pipeline, detector, group, frame, first, alarms_per_week, result)
+    if found is not None:
+        commit_together(pipeline, [found], result)
 
-    A writer that fails is an error in ``result``; scores and events are committed all the same.
+
+def _scored(
+    pipeline: Pipeline,
+    detector: Detector,
+    group: Group,
+    frame: Frame,
+    first: pd.Timestamp,
+    alarms_per_week: float,
+    result: TickResult,
+) -> Scored | None:
+    """Score the rows of ``frame`` from ``first`` on and write them; gives what is to be committed, None without rows.
+
+    What a writer or the details failed with is in ``result``; scores and events are to be committed all the same.
     """
     name, monitor, store = pipeline.name, pipeline.monitor, pipeline.store
     frame, odd = conformed(frame, detector.names)
@@ -50,7 +94,7 @@ def score_group(
     frame = trimmed(frame, head=False)
     row = max(frame.row(first), 0)
     if row >= len(frame):
-        return
+        return None
     rules = {one.name: _rule(query) for one in frame.series if (query := monitor.queries.get(one.query)) is not None}
     score = partial(detector.score, alarms_per_week=alarms_per_week, rules=rules)
     scores = score(frame, first=row)
@@ -78,12 +122,7 @@ def score_group(
             result.errors.append((f"writer {written}", error))
         except Exception as error:  # nor may a stranger's writer
             result.errors.append((f"writer {written}", unexpected(error, monitor=name, writer=written)))
-    store.commit(
-        name, group, frame.times[-1], tracker.state.to_json(), changes, audience(monitor, pipeline.routes, store)
-    )
-    result.rows += len(scores)
-    result.groups += 1
-    result.changes.extend(changes)
+    return Scored(group, changes, frame.times[-1], tracker.state.to_json(), len(scores))
 
 
 def data_ranges(monitor: MonitorConfig, series: Sequence[Series]) -> list[Range | None]:

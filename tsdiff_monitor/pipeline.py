@@ -25,7 +25,8 @@ from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.frame import Frame, Group, floor_time, group_name
 from tsdiff_monitor.frame_edits import any_since, masked, trimmed, without
-from tsdiff_monitor.group_scoring import data_ranges, score_group
+from tsdiff_monitor.group_scoring import data_ranges, score_groups
+from tsdiff_monitor.incidents import called
 from tsdiff_monitor.plugins import Reader, Reading, ReadRequest, Writer
 from tsdiff_monitor.results import FitResult, TickResult
 from tsdiff_monitor.scoring.rules import outside
@@ -184,20 +185,15 @@ class Pipeline:
             if group not in result.without_model
         }
         detectors = self._detectors(firsts, frames, cold, result, clock)
-        for group, detector in detectors.items():
-            try:
-                score_group(self, detector, group, frames[group], firsts[group], share, result)
-            except TsdiffError as error:
-                result.errors.append((group_name(group), error))
-            except Exception as error:  # a bug in one group must not stop the others
-                result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
+        score_groups(self, detectors, frames, firsts, share, result)
         if absent:
-            result.changes.extend(track_absences(self, end))
+            track_absences(self, end, result)
         return result
 
     def history(self, group: Group, frame: Frame) -> Frame:
         """What is to be learnt from: without rows inside known events or times of the calendar, values that cannot be
-        right, and empty ends.
+        right, and empty ends. Of an event that ended because its level became normal, the rows at that level are kept,
+        unless somebody called it real.
 
         The metrics come sorted, so that what is learnt does not depend on the order in which the source gave them.
         """
@@ -205,9 +201,10 @@ class Pipeline:
         calendar = covered(self.monitor.calendar.values(), group, frame.times, "quiet", "exclude")
         frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values) | calendar[:, None])
         events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
-        known = self.store.feedback(self.name)
+        known = called(self.store.feedback(self.name), events)
         unlearned = [one for one in events if one.group == group and (one.id not in known or known[one.id].is_incident)]
-        return trimmed(without(frame, [(event.start, event.end) for event in unlearned]))
+        spans = [(one.start, one.end if one.id in known else one.adapted_from or one.end) for one in unlearned]
+        return trimmed(without(frame, spans))
 
     def read(self, request: ReadRequest) -> Reading:
         """Ask the source. Raises ``SourceError`` when it cannot answer, or leaves something out."""

@@ -17,7 +17,7 @@ from tsdiff_monitor.frame import Group
 __all__ = ["LABEL", "OWN_LABELS", "annotations_of", "labels_of", "link_of"]
 
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-OWN_LABELS = ("alertname", "monitor", "severity")
+OWN_LABELS = ("alertname", "incident", "kind", "monitor", "severity")
 """Labels that the notifier sets itself; a group's label of that name is called ``exported_<name>``."""
 
 

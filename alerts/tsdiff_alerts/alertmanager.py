@@ -23,7 +23,7 @@ from tsdiff_alerts.http_post import HttpSender, place
 from tsdiff_alerts.text import json_text
 from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.errors import DeliveryError
-from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.events.event import ANOMALY, EventChange
 from tsdiff_monitor.plugins import Context, Receipt
 
 __all__ = ["AlertmanagerNotifier"]
@@ -172,6 +172,10 @@ class AlertmanagerNotifier:
 
     def _labels(self, change: EventChange, severity: str) -> dict[str, str]:
         own = {"alertname": self._config.alertname, "monitor": change.event.monitor}
+        if change.event.kind != ANOMALY:  # a group may be absent while an anomaly of it is still open
+            own["kind"] = change.event.kind
+        if change.event.members:  # two incidents of one monitor may have the same labels in common
+            own["incident"] = change.event.id
         if self._config.severity_as == "label":
             own["severity"] = severity
         return labels_of(change.event.group, own, self._config.labels)

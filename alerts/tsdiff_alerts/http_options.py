@@ -7,23 +7,19 @@ A notifier's ``Config`` derives from :class:`HttpOptions`, or, for servers of th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Self
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from tsdiff_monitor.durations import Duration
+from tsdiff_monitor.http import options
+from tsdiff_monitor.http.options import Authorization, BasicAuth, TlsConfig
 from tsdiff_monitor.settings_model import StrictModel
 
 __all__ = ["Authorization", "BasicAuth", "HttpHeaders", "HttpOptions", "ServerOptions", "TlsConfig", "Url"]
-
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_RESERVED = {"connection", "content-encoding", "content-length", "content-type", "host", "keep-alive"}
-_RESERVED |= {"proxy-authorization", "transfer-encoding"}
 
 
 def parsed(url: str) -> httpx.URL | None:
@@ -37,16 +33,7 @@ def parsed(url: str) -> httpx.URL | None:
 
 def check_headers(headers: dict[str, SecretStr], own: Collection[str] = ()) -> dict[str, SecretStr]:
     """``headers`` as they are. Raises ``ValueError`` where one cannot be sent, or is in ``own`` (in lower case)."""
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is not a header name")
-        if name.lower() in {*_RESERVED, *own}:
-            raise ValueError(f"the header {name} is set by the notifier itself; remove it")
-        if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
-            raise ValueError(f"the value of the header {name} may hold printable ASCII only")
-    if len({name.lower() for name in headers}) < len(headers):
-        raise ValueError("a header is given twice; upper and lower case are the same")
-    return headers
+    return options.check_headers(headers, who="notifier", own=own)
 
 
 def _an_address(url: SecretStr) -> SecretStr:
@@ -60,57 +47,6 @@ Url = Annotated[SecretStr, AfterValidator(_an_address)]
 
 HttpHeaders = Annotated[dict[str, SecretStr], AfterValidator(check_headers)]
 """A pydantic field type: headers that can be sent, with masked values."""
-
-
-class BasicAuth(StrictModel):
-    """A user name and its password."""
-
-    username: str = Field(min_length=1, pattern=r"^[^:]*$")
-    """The user's name, without a colon."""
-    password: SecretStr | None = None
-    """The password; better given as `password_file` or as `${NAME}`."""
-    password_file: Path | None = None
-    """File that holds the password; read again at each request."""
-
-
-class Authorization(StrictModel):
-    """The header `Authorization`: a type and the credentials behind it."""
-
-    type: str = Field(default="Bearer", pattern=f"^{_TOKEN.pattern}$")
-    """What stands before the credentials."""
-    credentials: SecretStr | None = None
-    """The token; better given as `credentials_file` or as `${NAME}`."""
-    credentials_file: Path | None = None
-    """File that holds the token; read again at each request."""
-
-    @model_validator(mode="after")
-    def _some_credentials(self) -> Self:
-        if self.credentials is None and self.credentials_file is None:
-            raise ValueError("give `credentials` or `credentials_file`")
-        return self
-
-
-class TlsConfig(StrictModel):
-    """Whom to trust, and who we are. Files that change take effect at the next request."""
-
-    ca_file: Path | None = None
-    """Certificates (PEM) of the authorities to trust, instead of those of the system."""
-    cert_file: Path | None = None
-    """Our own certificate (PEM), for servers that ask for one."""
-    key_file: Path | None = None
-    """The private key (PEM, not encrypted) of `cert_file`."""
-    server_name: str | None = Field(default=None, min_length=1)
-    """The name to expect in the server's certificate, where it is not the host of the address."""
-    insecure_skip_verify: bool = False
-    """Trust whoever answers. Anyone in between can then read and change everything, credentials included."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("`cert_file` and `key_file` belong together; give both")
-        if self.insecure_skip_verify and self.ca_file is not None:
-            raise ValueError("`ca_file` has no effect with `insecure_skip_verify`; keep one of the two")
-        return self
 
 
 class HttpOptions(StrictModel):

@@ -19,13 +19,10 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +35,8 @@ from tsdiff_alerts.tls import Material, make_context, read_material, tls_words
 from tsdiff_monitor.config.secrets import resolve_secret
 from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigError, DeliveryError
+from tsdiff_monitor.http.options import fits_header
+from tsdiff_monitor.http.retry_after import retry_after
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["Answer", "HttpSender", "place", "retry_after"]
@@ -197,7 +196,7 @@ class HttpSender:
 
     def header_value(self, secret: str, key: str) -> str:
         """``secret`` as it is. Raises :class:`DeliveryError` naming ``key`` when no header can carry it."""
-        if not re.fullmatch(r"[\x20-\x7e]*", secret):
+        if not fits_header(secret):
             raise self.failure(f"{key} must be one line of printable ASCII", "config")
         return secret
 
@@ -230,17 +229,3 @@ def place(url: httpx.URL) -> str:
     """Scheme, host and port: the parts of an address that are no secret."""
     host = f"[{url.host}]" if ":" in url.host else url.host
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
-
-
-def retry_after(header: str | None, now: float) -> float | None:
-    """Seconds to wait, from either form of ``Retry-After``: a number of seconds or an HTTP date."""
-    if header is None:
-        return None
-    if re.fullmatch(r"\s*\d{1,9}\s*", header):
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the form with "-0000"
-    return max(moment.timestamp() - now, 0.0)

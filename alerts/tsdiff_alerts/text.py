@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from tsdiff_alerts.incident_text import groups_text, member_names, plural
 from tsdiff_monitor.events.details import Details
-from tsdiff_monitor.events.event import ABSENT, ANOMALY, Change, Culprit, Event, EventChange
+from tsdiff_monitor.events.event import ABSENT, ANOMALY, Change, Culprit, Ending, Event, EventChange
 from tsdiff_monitor.frame import group_name
 
 __all__ = [
@@ -39,6 +40,7 @@ SHOWN_CULPRITS = 3
 _PREFIXES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 _UNNAMED = 1e15 * 0.9995  # from here on units have names that nobody reads
 _MOST_DIGITS = 8
+_NAMES = 100  # characters for the groups that an incident's headline names
 _SURENESS = ((4.0, "very sure"), (2.0, "sure"), (1.5, "fairly sure"), (1.0, "not very sure"))
 
 
@@ -165,16 +167,30 @@ _SAID = {
     },
 }
 
+_ENDED = {
+    Ending.adapted: "has settled at a new level, which is taken for normal from now on",
+    Ending.forgotten: "has not reported for so long that it is taken to be gone for good",
+}
+
 
 def headline(change: EventChange) -> str:
     """One sentence: who, and what happened to it; before it, in capitals, what marks an event that is no real one."""
     said = _SAID.get(change.event.kind, _SAID[ANOMALY])[change.change]
+    if change.event.reason is not None and change.event.reason in _ENDED:
+        said = _ENDED[change.event.reason]
+    elif change.event.flapping and change.event.end is None:
+        said = "keeps coming back to abnormal behaviour"
     mark = f"{printable(change.details.mark).upper()}: " if change.details.mark else ""
+    if change.event.members:
+        named, more = member_names(change.event)
+        return f"{mark}{who(change.event)} {plural(said)} ({shorten(named, _NAMES)}{more})"
     return f"{mark}{who(change.event)} {said}"
 
 
 def who(event: Event) -> str:
-    """What an event is about: the monitor and the group."""
+    """What an event is about: the monitor and the group, or of an incident how many groups."""
+    if event.members:
+        return printable(groups_text(event))
     return printable(event.monitor if not event.group else f"{event.monitor}: {group_name(event.group)}")
 
 

@@ -1,93 +1,37 @@
-"""TLS contexts from ``tls_config``, and words for what goes wrong with certificates."""
+"""TLS for notifiers: what :mod:`tsdiff_monitor.http.tls` does, with its errors as one line that names the key first."""
 
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import httpx
-
-from tsdiff_alerts.http_options import TlsConfig
+from tsdiff_monitor.errors import ConfigError
+from tsdiff_monitor.http import tls
+from tsdiff_monitor.http.options import TlsConfig
+from tsdiff_monitor.http.tls import Material, tls_words
 
 __all__ = ["Material", "make_context", "read_material", "tls_words"]
 
-Material = tuple[bytes, ...]
-"""What the files hold: two contexts made of the same material are the same."""
+
+def read_material(config: TlsConfig) -> Material:
+    """The files' content now. Raises ``ValueError`` naming the key of one that cannot be read."""
+    with _in_a_line():
+        return tls.read_material(config)
 
 
-def read_material(tls: TlsConfig) -> Material:
-    """The files' content now. Raises ``ValueError`` naming the key of one that cannot be read.
-
-    The content is compared, not the time of change: secrets that are mounted are swapped by a link above them.
-    """
-    material = []
-    for key in ("ca_file", "cert_file", "key_file"):
-        path: Path | None = getattr(tls, key)
-        try:
-            material.append(b"" if path is None else path.read_bytes())
-        except OSError as error:
-            said = error.strerror or type(error).__name__
-            raise ValueError(f"`tls_config.{key}`: {path} cannot be read: {said}") from None
-    return tuple(material)
-
-
-def make_context(tls: TlsConfig) -> ssl.SSLContext:
+def make_context(config: TlsConfig) -> ssl.SSLContext:
     """A context for clients. Raises ``ValueError`` when a file does not hold what it should."""
-    if tls.ca_file is not None:
-        try:
-            context = ssl.create_default_context(cafile=str(tls.ca_file))
-        except (ssl.SSLError, OSError, ValueError):
-            raise ValueError(f"`tls_config.ca_file`: {tls.ca_file} holds no certificate (PEM)") from None
-    else:
-        context = _system_context()
-    if tls.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file is not None:
-        try:
-            # The empty password makes an encrypted key an error, where OpenSSL would ask at the terminal.
-            context.load_cert_chain(tls.cert_file, tls.key_file, password="")
-        except (ssl.SSLError, OSError, ValueError) as error:
-            said = "the key does not belong to the certificate" if "MISMATCH" in str(error) else "they cannot be used"
-            raise ValueError(
-                f"`tls_config.cert_file` {tls.cert_file} and `key_file` {tls.key_file}: {said}; both must be PEM, "
-                "and the key not encrypted"
-            ) from None
-    return context
+    with _in_a_line():
+        return tls.make_context(config)
 
 
-def tls_words(error: BaseException) -> str:
-    """What is wrong with the certificates, and which key mends it; empty where TLS is not to blame."""
-    found = _tls_error(error)
-    if found is None:
-        return ""
-    if isinstance(found, ssl.SSLCertVerificationError):
-        said = (getattr(found, "verify_message", "") or "its certificate is refused").rstrip(".")
-        if "ostname mismatch" in said or "IP address mismatch" in said:
-            return f"{said}; check the host, or set `tls_config.server_name`"
-        if "expired" in said or "not yet valid" in said:
-            return f"{said}; renew the server's certificate, or correct this machine's clock"
-        return f"{said}; name the certificate's authority in `tls_config.ca_file`"
-    said = (found.reason or "the handshake failed").replace("_", " ").lower()
-    if "wrong version" in said or "record layer" in said:
-        return f"the server does not speak TLS there ({said}); check the port"
-    if "certificate required" in said or "bad certificate" in said or "unknown ca" in said:
-        return f"the server refuses our certificate ({said}); check `tls_config.cert_file` and `key_file`"
-    return said
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        # The end of a connection without a farewell is a lost connection, not a matter of certificates.
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _system_context() -> ssl.SSLContext:
-    """Trusts what the system trusts, and the authorities that come with httpx where the system has none."""
-    paths = ssl.get_default_verify_paths()
-    there = paths.cafile is not None or (paths.capath is not None and any(Path(paths.capath).iterdir()))
-    return ssl.create_default_context() if there else httpx.create_ssl_context(trust_env=False)
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """The notifier's name opens the message already, so that the file's cannot."""
+    try:
+        yield
+    except ConfigError as error:
+        (problem,) = error.problems
+        remedy = f"; {problem.remedy}" if problem.remedy else ""
+        raise ValueError(f"`{problem.key}`: {error.file} {problem.problem}{remedy}") from None

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from urllib.parse import urlencode
 
 import httpx
@@ -30,7 +30,7 @@ from tsdiff_connectors.http_transport import Deadline
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
 from tsdiff_monitor.plugins import Context
 
-__all__ = ["HttpClient", "HttpFailure", "HttpResponse", "Parameters"]
+__all__ = ["HttpClient", "HttpFailure", "HttpResponse", "Parameters", "RequestParts"]
 
 Value = str | int | float | bool
 Parameters = Mapping[str, Value | Sequence[Value] | None]
@@ -52,6 +52,23 @@ class HttpResponse:
 def success(status: int) -> bool:
     """Whether a status is 2xx."""
     return 200 <= status < 300
+
+
+class RequestParts(TypedDict, total=False):
+    """What may be given with a request's method and path."""
+
+    params: Parameters | None
+    """For the address, behind ``?``."""
+    data: Parameters | None
+    """Sent as a form."""
+    content: bytes | None
+    """Sent as it is."""
+    headers: Mapping[str, str] | None
+    """Added to the client's own."""
+    accept: Callable[[int], bool]
+    """Which statuses are a success; :func:`success` when left out."""
+    what: str
+    """Opens the messages of failures."""
 
 
 class HttpClient:
@@ -85,25 +102,13 @@ class HttpClient:
     def __repr__(self) -> str:
         return f"HttpClient({place(self._address.url)!r})"
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Parameters | None = None,
-        data: Parameters | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        accept: Callable[[int], bool] = success,
-        retry: bool = True,
-        what: str = "",
-    ) -> HttpResponse:
+    def send(self, method: str, path: str, *, retry: bool = True, **request: Unpack[RequestParts]) -> HttpResponse:
         """Send a request and read the whole answer. Raises :class:`HttpFailure`.
 
-        ``path`` goes below the server's address; ``data`` is sent as a form, ``content`` as it is; ``accept`` says
-        which statuses are a success; ``retry=False`` is for what must not arrive twice; ``what`` opens messages.
+        ``path`` goes below the server's address; ``retry=False`` is for what must not arrive twice; the rest of the
+        ``request`` is in :class:`RequestParts`.
         """
-        exchange = self._exchange(method, path, params, data, content, headers, accept, what)
+        exchange = self._exchange(method, path, **request)
 
         def whole() -> HttpResponse:
             with self._answer(exchange) as answer:
@@ -113,23 +118,13 @@ class HttpClient:
 
     @contextmanager
     def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Parameters | None = None,
-        data: Parameters | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        accept: Callable[[int], bool] = success,
-        retry: bool = True,
-        what: str = "",
+        self, method: str, path: str, *, retry: bool = True, **request: Unpack[RequestParts]
     ) -> Iterator[Iterator[bytes]]:
         """As :meth:`send`, with the body in pieces as they come: ``with client.stream("GET", path) as pieces:``.
 
         Only what fails before the first piece is tried again. The deadline goes on while the caller works.
         """
-        exchange = self._exchange(method, path, params, data, content, headers, accept, what)
+        exchange = self._exchange(method, path, **request)
         with ExitStack() as stack:
             answer = self._retrying(exchange, retry)(lambda: stack.enter_context(self._answer(exchange)))
             yield self._body(exchange, answer)
@@ -142,12 +137,13 @@ class HttpClient:
         self,
         method: str,
         path: str,
-        params: Parameters | None,
-        data: Parameters | None,
-        content: bytes | None,
-        headers: Mapping[str, str] | None,
-        accept: Callable[[int], bool],
-        what: str,
+        *,
+        params: Parameters | None = None,
+        data: Parameters | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: Callable[[int], bool] = success,
+        what: str = "",
     ) -> Exchange:
         try:
             url = self._address.join(path)

@@ -20,14 +20,13 @@ config          a secret's or certificate's file cannot be used               ye
 from __future__ import annotations
 
 import re
-import ssl
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
 
 from tsdiff_monitor.errors import SourceError, WriteError
+from tsdiff_monitor.http import tls
+from tsdiff_monitor.http.retry_after import retry_after
 
 __all__ = ["HttpFailure", "judge_status", "retry_after", "tls_words", "transport_reason"]
 
@@ -95,7 +94,7 @@ def transport_reason(error: httpx.TransportError) -> tuple[str, bool]:
     if isinstance(error, httpx.TimeoutException):
         # A server that is slow to answer is not helped by being asked again while it still computes.
         return "timeout", isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
-    if _tls_error(error) is not None:
+    if tls.tls_error(error) is not None:
         return "tls", False
     if isinstance(error, httpx.ProxyError):
         return ("auth", False) if str(error).startswith("407") else ("connect", True)
@@ -107,46 +106,8 @@ def transport_reason(error: httpx.TransportError) -> tuple[str, bool]:
 
 def tls_words(error: BaseException) -> str:
     """What is wrong with the certificates, and which key mends it; empty where TLS is not to blame."""
-    found = _tls_error(error)
-    if found is None:
-        return ""
-    if isinstance(found, ssl.SSLCertVerificationError):
-        said = found.verify_message.rstrip(".")
-        if "ostname mismatch" in said or "IP address mismatch" in said:
-            return f"{said}; check the host in `url`, or set `tls_config.server_name`"
-        if "expired" in said or "not yet valid" in said:
-            return f"{said}; renew the server's certificate, or correct this machine's clock"
-        return f"{said}; name the certificate's authority in `tls_config.ca_file`"
-    said = (found.reason or "the handshake failed").replace("_", " ").lower()
-    if "wrong version" in said or "record layer" in said:
-        return f"the server does not speak TLS there ({said}); write http:// in `url`, or correct the port"
-    if "certificate required" in said or "bad certificate" in said or "unknown ca" in said:
-        return f"the server refuses our certificate ({said}); check `tls_config.cert_file` and `key_file`"
-    return said
-
-
-def retry_after(header: str | None, now: float) -> float | None:
-    """Seconds to wait, from either form of ``Retry-After``: a number of seconds or an HTTP date."""
-    if header is None:
-        return None
-    if re.fullmatch(r"\s*\d{1,9}\s*", header):
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the form with "-0000"
-    return max(moment.timestamp() - now, 0.0)
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        # The end of a connection without a farewell is a lost connection, not a matter of certificates.
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None
+    port = "write http:// in `url`, or correct the port"
+    return tls.tls_words(error, host="check the host in `url`", port=port)
 
 
 def _after(where: str, message: str) -> str:

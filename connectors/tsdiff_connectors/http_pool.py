@@ -12,8 +12,8 @@ import httpx
 
 from tsdiff_connectors.http_address import Address
 from tsdiff_connectors.http_options import HttpOptions
-from tsdiff_connectors.http_tls import Material, make_context, read_material
 from tsdiff_connectors.http_transport import Deadline, DeadlineTransport
+from tsdiff_monitor.http.tls import Material, make_context, read_material
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["ClientPool"]

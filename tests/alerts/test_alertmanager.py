@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tsdiff_alerts.alertmanager import AlertmanagerNotifier
 from tsdiff_monitor.errors import DeliveryError
-from tsdiff_monitor.events.event import Change, Severity
+from tsdiff_monitor.events.event import Change, Member, Severity
 from tsdiff_monitor.plugins import Context, ReceiptKeeper, Refresher
 from tsdiff_monitor.testing import FakeClock, HttpNotifierConformance, example_change, example_details
 
@@ -231,3 +231,18 @@ def test_mistakes_in_the_configuration(wrong: dict[str, Any], said: str) -> None
     with pytest.raises(ValidationError) as caught:
         AlertmanagerNotifier.Config.model_validate({**CONFIG, **wrong})
     assert said in str(caught.value) and "hidden" not in str(caught.value)
+
+
+def test_absences_and_incidents_are_alerts_of_their_own() -> None:
+    """A group may be absent while an anomaly of it is open, and two incidents may have all their labels in common."""
+    posts: list[httpx.Request] = []
+    target = notifier(taking(posts))
+    member = Member("0" * 16, (("instance", "a"),))
+    for sequence, event in enumerate(
+        ({"id": "a" * 16}, {"id": "b" * 16, "kind": "absent"}, {"id": "c" * 16, "members": (member,)})
+    ):
+        target.notify(example_change(Change.opened, sequence, **event))
+    labels = [alert["labels"] for (alert,) in posted(posts)]
+    assert len({tuple(sorted(one.items())) for one in labels}) == 3
+    assert [one.get("kind") for one in labels] == [None, "absent", None]
+    assert [one.get("incident") for one in labels] == [None, None, "c" * 16]

@@ -34,7 +34,8 @@ def test_small_file_gets_the_documented_defaults(tmp_path: Path, load: LoadPlugi
     assert config.settings.storage_path == Path("tsdiff-data")
     assert config.settings.zone == ZoneInfo("UTC")
     assert config.settings.workers is None
-    assert config.settings.max_catchup == config.settings.delivery.give_up_after == timedelta(days=1)
+    assert config.settings.max_catchup == timedelta(days=1)
+    assert config.settings.delivery.give_up_after == timedelta(days=2)
     assert (config.settings.web.host, config.settings.web.port) == ("127.0.0.1", 8490)
     assert config.models == {"default": DiffusionModelConfig()}
     scheduler = config.schedulers["minutely"]

@@ -145,8 +145,8 @@ def test_a_group_that_cannot_be_fit_is_reported_once_for_all(make_assembly, cloc
     with capture_logs() as logs:
         bench.jobs.fit("hosts")
     failures = [line for line in logs if line["event"] == "groups not fit"]
-    assert [(line["reason"], line["count"]) for line in failures] == [("DataError", 3)]
-    assert bench.value("tsdiff_group_errors_total", monitor="hosts", reason="DataError") == 3
+    assert [(line["reason"], line["count"]) for line in failures] == [("ShortHistoryError", 3)]
+    assert bench.value("tsdiff_group_errors_total", monitor="hosts", reason="ShortHistoryError") == 3
     assert bench.value("tsdiff_fits_total", monitor="hosts", outcome="partial") == 1
     assert bench.jobs.waiting == []
 

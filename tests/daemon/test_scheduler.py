@@ -58,6 +58,9 @@ class Recorder:
         if "deliver" in self._hang:
             raise RuntimeError("hunter2")
 
+    def prune(self) -> None:
+        self._called("prune")
+
 
 Make = Callable[..., Scheduler]
 
@@ -100,7 +103,7 @@ def make(registry: CollectorRegistry) -> Iterator[Make]:
 
 
 def test_every_monitor_has_its_jobs(make: Make) -> None:
-    """Two jobs for each monitor and one for deliveries, each on the threads of its kind."""
+    """Two jobs for each monitor, one for deliveries and one for old events, each on the threads of its kind."""
     jobs = make(Recorder(), names=("hosts", "shops")).jobs()
     assert {name: job.executor for name, job in jobs.items()} == {
         "infer:hosts": "infer",
@@ -108,6 +111,7 @@ def test_every_monitor_has_its_jobs(make: Make) -> None:
         "fit:hosts": "fit",
         "fit:shops": "fit",
         "deliver": "deliver",
+        "prune": "prune",
     }
 
 

@@ -192,14 +192,27 @@ def test_an_unrecoverable_failure_is_given_up_at_once(store: Store, clock: Clock
 def test_a_delivery_that_grows_too_old_is_given_up(store: Store, clock: Clock) -> None:
     """After ``give_up_after`` a failing delivery is dead, but even the oldest one is attempted once."""
     add(store, "a/1", "b/1")
-    clock.seconds += 7200.0
     slack = Scripted(busy())
     dispatcher = make(store, clock, slack=slack)
+    clock.seconds += 7200.0
     dispatcher.run_due()
     assert store.counts() == {"pending": 1, "delivered": 0, "dead": 1}
     clock.seconds += 10.0
     dispatcher.run_due()
     assert slack.delivered == ["b/1"]
+
+
+def test_after_a_start_nothing_is_given_up_at_once(store: Store, clock: Clock) -> None:
+    """However long the process was down, old deliveries are tried for an hour, or for ``give_up_after`` if shorter."""
+    add(store, "a/1")
+    clock.seconds += 1e6
+    dispatcher = make(store, clock, slack=Scripted(*[busy()] * 1000))
+    began = clock.seconds
+    while store.counts()["pending"]:
+        dispatcher.run_due()
+        clock.seconds += 1.0
+    assert 3600 - LONGEST < clock.seconds - began < 3600 + 2 * LONGEST
+    assert store.counts()["dead"] == 1
 
 
 def test_a_notifier_with_a_bug_stops_nobody(store: Store, clock: Clock) -> None:

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from tsdiff_monitor import __version__
-from tsdiff_monitor.cli import backtest, check, demo, fit, notify, once, run, score
+from tsdiff_monitor.cli import backtest, check, deliveries, demo, fit, notify, once, rehearse, run, score
 from tsdiff_monitor.cli.common import note
 from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.logs import LogLevel, configure_logging
@@ -28,10 +28,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watches metrics with a conditional diffusion imputation model and reports explained anomalies.",
 )
-for module in (demo, run, once, backtest, fit, score):
+for module in (demo, run, once, backtest, rehearse, fit, score):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.command("test-notify")(notify.test_command)
 app.command("feedback")(notify.feedback_command)
+app.command("deliveries")(deliveries.command)
 app.add_typer(check.app, name="check")
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import emit, note, progress, report_errors
+from tsdiff_monitor.cli.common import count, emit, note, progress, report_errors
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.demo_slack import Post
 
 __all__ = ["command"]
 
 _NOTE = "The services are simulated (docs/simulator.md); the labels are the simulator's ground truth."
+_WIDTH = 100
 
 
 def command(
@@ -22,7 +27,8 @@ def command(
 ) -> None:
     """Simulate four services for 14 days, fit a model each, then replay a day with incidents of six kinds.
 
-    Events are printed as they fire. The report shows what was found, what was missed, and why. Nothing is contacted.
+    Events are printed as they fire and posted to a stand-in for Slack on this machine; the first one's message is shown
+    at the end. The report shows what was found, what was missed, and why. Nothing beyond this machine is contacted.
 
     Example: tsdiff-monitor demo --report demo-report
     """
@@ -34,30 +40,59 @@ def command(
     from tsdiff_monitor.backtest import Spans, replay
     from tsdiff_monitor.cli.summary_text import print_summary
     from tsdiff_monitor.config.loader import load_config
+    from tsdiff_monitor.demo_slack import DemoSlack
     from tsdiff_monitor.exclusive import exclusive
     from tsdiff_monitor.report.write import write_report
 
-    with as_file(files("tsdiff_monitor") / "data" / "demo.yaml") as path:
-        config = load_config(path)
-        text = path.read_text(encoding="utf-8")
-    fleet = config.readers["fleet"]
-    seeded = dataclasses.replace(fleet, config=fleet.config.model_copy(update={"seed": seed}))
-    config = dataclasses.replace(config, readers={"fleet": seeded})
-    note("Simulating four services: 14 days of history, then a day with incidents of six kinds.")
-    with exclusive(report) as work, assemble(config, storage=work) as parts:
-        pipeline = parts.pipelines["services"]
-        with progress() as advance:
-            found, errors = replay(
-                pipeline,
-                Spans.of(pipeline, None, None),
-                title="Demo: four simulated services",
-                chunk=pd.Timedelta(hours=1),
-                progress=advance,
-                after_tick=parts.dispatcher.run_due,
-                clock=time.monotonic,
-                notes=(_NOTE,),
-            )
-        summary = write_report(dataclasses.replace(found, config_text=text), report)
+    with DemoSlack() as slack:
+        with as_file(files("tsdiff_monitor") / "data" / "demo.yaml") as path:
+            slack_is = {"DEMO_SLACK_URL": slack.url, "DEMO_SLACK_TOKEN": "xoxb-demo"}
+            config = load_config(path, environ={**os.environ, **slack_is})
+            text = path.read_text(encoding="utf-8")
+        fleet = config.readers["fleet"]
+        seeded = dataclasses.replace(fleet, config=fleet.config.model_copy(update={"seed": seed}))
+        oncall = config.notifiers["oncall"]
+        hasty = type(
+            "Hasty", (oncall.plugin,), {"pace": 0.0}
+        )  # unlike Slack, the stand-in takes all that comes at once
+        notifiers = {**config.notifiers, "oncall": dataclasses.replace(oncall, plugin=hasty)}
+        config = dataclasses.replace(config, readers={"fleet": seeded}, notifiers=notifiers)
+        note("Simulating four services: 14 days of history, then a day with incidents of six kinds.")
+        with exclusive(report) as work, assemble(config, storage=work) as parts:
+            pipeline = parts.pipelines["services"]
+            with progress() as advance:
+                found, errors = replay(
+                    pipeline,
+                    Spans.of(pipeline, None, None),
+                    title="Demo: four simulated services",
+                    chunk=pd.Timedelta(hours=1),
+                    progress=advance,
+                    after_tick=parts.dispatcher.run_due,
+                    clock=time.monotonic,
+                    notes=(_NOTE,),
+                )
+            summary = write_report(dataclasses.replace(found, config_text=text), report)
+        _show(slack.posts)
     print_summary(summary)
     emit(f"Report: {report / 'report.html'}")
     report_errors(errors)
+
+
+def _show(posts: tuple[Post, ...]) -> None:
+    """The first event's message in a box."""
+    import sys
+
+    from rich.box import ROUNDED
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from tsdiff_monitor.demo_slack import plain_message
+
+    if not posts:
+        return
+    console = Console(file=sys.stdout, width=_WIDTH, highlight=False)
+    emit("")
+    console.print(Panel(Text(plain_message(posts[0])), title="#alerts", title_align="left", box=ROUNDED))
+    where = "a stand-in for Slack on this machine"
+    emit(f"{count(len(posts), 'message')} like this went to {where}; docs/notifiers.md says how to use the real one.")

@@ -14,6 +14,8 @@ from tsdiff_monitor.settings_model import StrictModel
 
 __all__ = ["DeliverySettings", "Settings", "WebSettings"]
 
+_COUNTED = timedelta(days=28)
+
 
 class WebSettings(StrictModel):
     """The page, the API and the metrics of the process itself."""
@@ -47,8 +49,8 @@ class WebSettings(StrictModel):
 class DeliverySettings(StrictModel):
     """How long deliveries to notifiers are tried."""
 
-    give_up_after: PositiveDuration = timedelta(days=1)
-    """A delivery that keeps failing is dropped, and counted as lost, this long after its event changed."""
+    give_up_after: PositiveDuration = timedelta(days=2)
+    """A delivery that keeps failing is given up this long after its event changed, and kept among the dead ones."""
 
 
 class Settings(StrictModel):
@@ -62,12 +64,21 @@ class Settings(StrictModel):
     """CPU threads to use; `null` means all cores."""
     max_catchup: PositiveDuration = timedelta(days=1)
     """After an outage, missed rows are scored at most this far back."""
+    keep_events: PositiveDuration = timedelta(days=400)
+    """Events that have been over for longer are forgotten, with their history and feedback; at least `28d`."""
     web: WebSettings = WebSettings()
     """The page, the API and the metrics of the process itself."""
     routes: tuple[Route, ...] = ()
     """Who is told of which events, beside the notifiers that a monitor names itself."""
     delivery: DeliverySettings = DeliverySettings()
     """How long deliveries to notifiers are tried."""
+
+    @field_validator("keep_events")
+    @classmethod
+    def _counted(cls, value: timedelta) -> timedelta:
+        if value < _COUNTED:
+            raise ValueError("must be 28d or longer; the alarm rate is counted over four weeks")
+        return value
 
     @property
     def zone(self) -> ZoneInfo:

@@ -1,4 +1,4 @@
-"""What the daemon does when a job fires: score one monitor, fit one monitor, deliver what is due.
+"""What the daemon does when a job fires: score one monitor, fit one monitor, deliver what is due, forget what is old.
 
 Plain methods without a schedule of their own. Whatever goes wrong in one is logged and counted here and goes no
 further, so that a failing monitor never stops the others.
@@ -50,6 +50,7 @@ class Jobs:
         self._models = assembly.models
         self._dispatcher = assembly.dispatcher
         self._refreshing = assembly.refreshing
+        self._keep_events = pd.Timedelta(assembly.config.settings.keep_events)
         self._metrics = metrics
         self._reports = Reports(metrics)
         self._clock = clock
@@ -60,6 +61,7 @@ class Jobs:
         self._changed = threading.Condition()
         self._running: list[str] = []
         self._stopping = False
+        self._undeliverable = False
         self._waiting = {name for name in self._pipelines if not self._has_models(name)}
         metrics.count_pending(self._pending)
         for name, pipeline in self._pipelines.items():
@@ -104,7 +106,33 @@ class Jobs:
                 self._dispatcher.drain(self._clock() + _DELIVER_SECONDS)
                 self._refreshing.run_due()
             except StoreError as error:
-                _log.error("delivery stopped", error=str(error))
+                if not self._undeliverable:  # once: it is tried again every second
+                    _log.error("delivery stopped", error=str(error))
+                self._undeliverable = True
+            else:
+                if self._undeliverable:
+                    _log.info("delivery goes on")
+                self._undeliverable = False
+
+    def prune(self) -> None:
+        """Forget the events that are over since ``settings.keep_events``.
+
+        Counted from the newest row scored, for a clock that was put forward must not make everything old.
+        """
+        with self._run("prune") as allowed:
+            if not allowed:
+                return
+            try:
+                scored = [max(self._store.last_scored(name).values(), default=None) for name in self._pipelines]
+                newest = max((last for last in scored if last is not None), default=None)
+                if newest is None:
+                    return
+                gone = self._store.prune(min(newest, self._now()) - self._keep_events)
+            except StoreError as error:
+                _log.error("old events not forgotten", error=str(error))
+                return
+            if gone:
+                _log.info("old events forgotten", events=gone)
 
     def request_fits(self) -> None:
         """Ask for a first fit of every monitor's groups that have none."""
@@ -147,7 +175,8 @@ class Jobs:
         return "partial" if result.errors else "ok"
 
     def _refresh(self, monitor: str) -> None:
-        self._metrics.events_open.labels(monitor).set(len(self._store.events(monitor=monitor, state="open")))
+        open_events = [one for one in self._store.events(monitor=monitor, state="open") if not one.members]
+        self._metrics.events_open.labels(monitor).set(len(open_events))
         last = max(self._store.last_scored(monitor).values(), default=None)
         if last is None:
             return

@@ -8,7 +8,7 @@ machine that is too slow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -28,6 +28,7 @@ __all__ = ["JOB_DEFAULTS", "Scheduler", "Work"]
 JOB_DEFAULTS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 _DELIVER_EVERY = timedelta(seconds=1)
+_PRUNE_AT = time(4, 30)
 _REASONS = {EVENT_JOB_MISSED: "missed", EVENT_JOB_MAX_INSTANCES: "still_running"}
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class Work(Protocol):
     def fit(self, monitor: str) -> None: ...
     def fit_missing(self, monitor: str) -> None: ...
     def deliver(self) -> None: ...
+    def prune(self) -> None: ...
 
 
 class Scheduler:
@@ -68,6 +70,7 @@ class Scheduler:
                 "infer": ThreadPoolExecutor(monitors),
                 "fit": ThreadPoolExecutor(2 * monitors),  # a scheduled fit and one that a tick asked for
                 "deliver": ThreadPoolExecutor(1),
+                "prune": ThreadPoolExecutor(1),
             },
         )
         mask = EVENT_JOB_ERROR | EVENT_JOB_EXECUTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED
@@ -78,6 +81,8 @@ class Scheduler:
             self._add(f"infer:{name}", work.infer, name, infer_trigger(rhythm), "infer", next_run_time=now())
             self._add(f"fit:{name}", work.fit, name, fit_trigger(rhythm, config.settings), "fit")
         self._scheduler.add_job(work.deliver, GridTrigger(_DELIVER_EVERY), id="deliver", executor="deliver")
+        every_day = DailyTrigger(_PRUNE_AT, config.settings.zone)
+        self._scheduler.add_job(work.prune, every_day, id="prune", executor="prune")
 
     def start(self) -> None:
         """Start the threads."""

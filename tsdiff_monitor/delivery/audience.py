@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["audience"]
 
 
-def audience(monitor: MonitorConfig, routes: Sequence[Route], store: Store) -> Callable[[EventChange], tuple[str, ...]]:
-    """From a change to the names of the notifiers that are to hear of it.
+def audience(
+    monitor: MonitorConfig, routes: Sequence[Route], store: Store, *, untold: Collection[str] = ()
+) -> Callable[[EventChange], tuple[str, ...]]:
+    """From a change to the names of the notifiers that are to hear of it; of those with keys in ``untold`` nobody does.
 
     In a quiet time nobody hears of an opening or an update; an event that outlasts it is told with its next update. Of
-    an end hears who was told of the event, whatever the time, and nobody else.
+    an end hears who was told of the event, whatever the time, and nobody else. Of an incident hears who would hear of
+    any of its members, were it as severe.
     """
 
     def hears(change: EventChange) -> tuple[str, ...]:
@@ -30,8 +34,13 @@ def audience(monitor: MonitorConfig, routes: Sequence[Route], store: Store) -> C
         told = store.told_of(event.id)
         if change.change is Change.resolved:
             return told
-        if covered(monitor.calendar.values(), event.group, pd.DatetimeIndex([event.last]), "quiet")[0]:
+        if change.key in untold:
             return ()
-        return tuple(dict.fromkeys((*monitor.notify, *routed(routes, change, event.last, told))))
+        names: dict[str, None] = {}
+        for group in dict.fromkeys(member.group for member in event.members) or (event.group,):
+            if not covered(monitor.calendar.values(), group, pd.DatetimeIndex([event.last]), "quiet")[0]:
+                own = dataclasses.replace(change, event=dataclasses.replace(event, group=group))
+                names |= dict.fromkeys((*monitor.notify, *routed(routes, own, event.last, told)))
+        return tuple(names)
 
     return hears

@@ -18,15 +18,20 @@ from typing import Literal, cast
 
 import structlog
 
-from tsdiff_monitor.delivery.backoff import backoff
+from tsdiff_monitor.delivery.backoff import LONGEST, backoff
+from tsdiff_monitor.delivery.breakers import Breakers
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper
 from tsdiff_monitor.store.store import Delivery, Store
 
 __all__ = ["Attempt", "Dispatcher"]
 
-_BATCH = 100
+_FIRST_BATCH, _BATCH = 5, 100  # small at first: of a notifier that keeps a pace only one can go out
 _MESSAGE_LIMIT = 500  # characters of an error kept in the store and the log
+_JUMP = 30.0  # seconds: what a clock gains at once beyond this was put forward
+_GRACE = 3600.0  # seconds: after a start nothing is given up sooner, however old it is
+
+Outcome = Literal["delivered", "failed", "dead"]
 
 _log = structlog.get_logger(__name__)
 
@@ -39,26 +44,19 @@ class Attempt:
     """
 
     notifier: str
-    outcome: Literal["delivered", "failed", "dead"]
+    outcome: Outcome
     reason: str
     took: float
     age: float
 
 
-@dataclass
-class _Pause:
-    """A notifier that failed is left alone until ``until``, so that its failures hold up nobody else."""
-
-    failures: int = 0
-    until: float = -math.inf
-
-
 class Dispatcher:
     """Delivers what :class:`~tsdiff_monitor.store.store.Store` holds as due.
 
-    ``now`` returns Unix seconds, ``random`` spreads retries, ``observe`` hears of every attempt. A delivery that
-    would have to wait beyond ``give_up_after`` since its change was committed is dead. One run at a time: a second
-    thread waits for the first.
+    ``now`` returns Unix seconds, ``timer`` seconds that no change of the clock touches (left out: ``time.monotonic``,
+    or ``now`` where that is a stand-in), ``random`` spreads retries, ``observe`` hears of every attempt. A delivery
+    that would have to wait beyond ``give_up_after`` since its change was committed is dead, but none is in the first
+    hour after the start. One run at a time: a second thread waits for the first.
     """
 
     def __init__(
@@ -67,21 +65,25 @@ class Dispatcher:
         notifiers: Mapping[str, Notifier],
         *,
         now: Callable[[], float] = time.time,
+        timer: Callable[[], float] | None = None,
         random: random.Random,
-        give_up_after: timedelta = timedelta(days=1),
+        give_up_after: timedelta = timedelta(days=2),
         observe: Callable[[Attempt], None] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._notifiers = dict(notifiers)
         self._now = now
+        self._timer = timer or (time.monotonic if now is time.time else now)
         self._random = random
         self._give_up_after = give_up_after.total_seconds()
         self._observe = observe
         self._sleep = sleep
         self._running = threading.Lock()
-        self._pauses: dict[str, _Pause] = {}
-        self._unmarked: dict[int, Receipt | None] = {}
+        self._breakers = Breakers(self._timer, random)
+        self._unmarked: dict[int, Callable[[], None]] = {}
+        self._offset = now() - self._timer()
+        self._patient_until = self._timer() + min(self._give_up_after, _GRACE)
 
     def run_due(self, limit: int = 1000) -> int:
         """Attempt at most ``limit`` due deliveries and return how many were attempted.
@@ -94,109 +96,112 @@ class Dispatcher:
         """Attempt deliveries until nothing is due or ``deadline`` (Unix seconds); returns how many were attempted.
 
         A notifier's own pace is waited for. Deliveries that wait for a retry are not: they stay in the store for the
-        next start.
+        next start. A clock that is changed meanwhile does not move the deadline.
         """
-        attempts = 0
+        attempts, until = 0, self._timer() + deadline - self._now()
         while True:
-            made = self._run(_BATCH, deadline)
+            made = self._run(_BATCH, until)
             attempts += made
             if made:
                 continue
-            wait = self._pace_left()
-            if wait is None or self._now() + wait >= deadline:
+            wait = self._breakers.pace_left()
+            if wait is None or self._timer() + wait >= until or not self._due(1, self._breakers.failing()):
                 return attempts
             self._sleep(wait)
 
-    def _pace_left(self) -> float | None:
-        """Seconds until a notifier that only keeps its pace goes on; None when nothing waits for that."""
-        now = self._now()
-        pauses = {name: pause for name, pause in self._pauses.items() if pause.until > now}
-        paced = [pause.until - now for pause in pauses.values() if not pause.failures]
-        failing = {name for name, pause in pauses.items() if pause.failures}
-        return min(paced) if paced and self._store.due(now, 1, skip=failing) else None
-
-    def _run(self, limit: int, deadline: float) -> int:
-        patience = -1.0 if math.isinf(deadline) else max(deadline - self._now(), 0.0)
+    def _run(self, limit: int, until: float) -> int:
+        """``until``: a time of the timer."""
+        patience = -1.0 if math.isinf(until) else max(until - self._timer(), 0.0)
         if not self._running.acquire(timeout=patience):
             return 0
-        attempts, paused = 0, set[str]()
+        attempts, size = 0, _FIRST_BATCH
         try:
             self._mark_left_over()
-            while attempts < limit and self._now() < deadline:
-                paused |= {name for name, pause in self._pauses.items() if pause.until > self._now()}
-                batch = self._store.due(self._now(), min(_BATCH, limit - attempts), skip=paused)
+            self._follow_the_clock()
+            while attempts < limit and self._timer() < until:
+                resting = self._breakers.resting()
+                batch = self._due(min(size, limit - attempts), resting)
                 if not batch:
                     break
+                size = min(2 * size, _BATCH)
                 for delivery in batch:
-                    if self._now() >= deadline:
+                    if self._timer() >= until:
                         break
-                    if delivery.notifier in paused:
+                    if delivery.notifier in resting:
                         continue
                     attempts += 1
-                    if not self._attempt(delivery):
-                        paused.add(delivery.notifier)
+                    self._attempt(delivery)
+                    resting |= self._breakers.resting()
         finally:
             self._running.release()
         return attempts
 
+    def _due(self, limit: int, skip: set[str]) -> list[Delivery]:
+        return self._store.due(self._now(), limit, skip=skip, horizon=LONGEST)
+
+    def _follow_the_clock(self) -> None:
+        """The time by which a clock was put forward, or the machine slept, makes no delivery older."""
+        now = self._now()
+        ahead = now - self._timer() - self._offset
+        if ahead > _JUMP:
+            self._store.rejuvenate(ahead, now)
+            _log.warning("the clock was put forward: pending deliveries are no older for it", seconds=round(ahead))
+        self._offset += ahead
+
     def _mark_left_over(self) -> None:
-        """A delivery that was made while the store could not be written must not be made again, and again."""
-        for delivery_id, receipt in sorted(self._unmarked.items()):
-            self._store.mark_delivered(delivery_id, self._now(), receipt)
+        """What became of deliveries while the store could not be written: they must not be made again, and again."""
+        for delivery_id, mark in list(self._unmarked.items()):
+            mark()
             del self._unmarked[delivery_id]
 
-    def _attempt(self, delivery: Delivery) -> bool:
-        """Whether the notifier may be given more in this run."""
-        notifier = self._notifiers.get(delivery.notifier)
+    def _attempt(self, delivery: Delivery) -> None:
+        name = delivery.notifier
+        notifier = self._notifiers.get(name)
         if notifier is None:
-            message = f"there is no notifier named {delivery.notifier} in the configuration any more"
+            message = f"there is no notifier named {name} in the configuration any more"
             self._bury(delivery, "unknown_notifier", message, 0.0)
-            return True
-        began = self._now()
+            return
+        pace = float(getattr(notifier, "pace", 0.0))  # how far apart it wants its messages
+        keeps = getattr(notifier, "keeps_receipts", False)
+        receipt: Receipt | None = self._store.receipt(delivery.change.event.id, name) if keeps else None
+        began = self._timer()
         try:
-            receipt = self._notify(notifier, delivery)
+            if keeps:
+                receipt = cast(ReceiptKeeper, notifier).notify(delivery.change, receipt)
+            else:
+                notifier.notify(delivery.change)
         except DeliveryError as error:
             failure = error
         except Exception as error:  # a notifier may be anybody's code: it must not stop the others
             failure = DeliveryError(_where(error), recoverable=True, reason="bug")
         else:
-            self._pauses.pop(delivery.notifier, None)
-            self._unmarked[delivery.id] = receipt
-            self._mark_left_over()
-            self._tell(delivery, "delivered", "", self._now() - began)
-            return self._may_go_on(delivery.notifier, notifier)
-        took = self._now() - began
-        if not failure.recoverable:
+            self._breakers.answered(name, pace=pace)
+            now = self._now()
+            self._settle(
+                delivery,
+                "delivered",
+                "",
+                self._timer() - began,
+                lambda: self._store.mark_delivered(delivery.id, now, receipt),
+            )
+            return
+        took = self._timer() - began
+        if failure.recoverable:
+            self._breakers.failed(name, pace=pace, retry_after=failure.retry_after)
+            self._fail(delivery, failure, took)
+        else:
+            self._breakers.answered(name, pace=pace)
             self._bury(delivery, failure.reason, str(failure), took)
-            return True
-        self._fail(delivery, failure, took)
-        return False
-
-    def _notify(self, notifier: Notifier, delivery: Delivery) -> Receipt | None:
-        if not getattr(notifier, "keeps_receipts", False):
-            notifier.notify(delivery.change)
-            return None
-        receipt = self._store.receipt(delivery.change.event.id, delivery.notifier)
-        return cast(ReceiptKeeper, notifier).notify(delivery.change, receipt)
-
-    def _may_go_on(self, name: str, notifier: Notifier) -> bool:
-        """Whether the notifier may be given the next change at once; it says how far apart it wants them."""
-        pace = float(getattr(notifier, "pace", 0.0))
-        if pace > 0:
-            self._pauses[name] = _Pause(until=self._now() + pace)
-        return pace <= 0
 
     def _fail(self, delivery: Delivery, failure: DeliveryError, took: float) -> None:
-        pause = self._pauses.setdefault(delivery.notifier, _Pause())
-        pause.failures += 1
-        now, asked = self._now(), failure.retry_after
-        pause.until = now + backoff(pause.failures, self._random, retry_after=asked)
-        wait = backoff(delivery.attempts + 1, self._random, retry_after=asked)
-        if now + wait > delivery.created + self._give_up_after:
+        now = self._now()
+        wait = backoff(delivery.attempts + 1, self._random)
+        asked = max(wait, failure.retry_after or 0.0)
+        too_old = now + asked > delivery.created + self._give_up_after
+        if too_old and self._timer() + asked > self._patient_until:
             self._bury(delivery, failure.reason, str(failure), took)
             return
         message = _short(str(failure))
-        self._store.mark_failed(delivery.id, now, now + wait, failure.reason, message)
         _log.warning(
             "delivery failed, will be retried",
             notifier=delivery.notifier,
@@ -204,13 +209,19 @@ class Dispatcher:
             attempt=delivery.attempts + 1,
             reason=failure.reason,
             error=message,
-            retry_seconds=round(wait, 1),
+            retry_seconds=round(asked, 1),
         )
-        self._tell(delivery, "failed", failure.reason, took)
+        self._settle(
+            delivery,
+            "failed",
+            failure.reason,
+            took,
+            # What the other side asked for holds for all that it is sent: its breaker sees to that.
+            lambda: self._store.mark_failed(delivery.id, now, now + wait, failure.reason, message),
+        )
 
     def _bury(self, delivery: Delivery, reason: str, message: str, took: float) -> None:
-        message = _short(message)
-        self._store.mark_dead(delivery.id, self._now(), reason, message)
+        now, message = self._now(), _short(message)
         _log.error(
             "delivery given up",
             notifier=delivery.notifier,
@@ -219,12 +230,13 @@ class Dispatcher:
             reason=reason,
             error=message,
         )
-        self._tell(delivery, "dead", reason, took)
+        self._settle(delivery, "dead", reason, took, lambda: self._store.mark_dead(delivery.id, now, reason, message))
 
-    def _tell(
-        self, delivery: Delivery, outcome: Literal["delivered", "failed", "dead"], reason: str, took: float
-    ) -> None:
-        self._observe(Attempt(delivery.notifier, outcome, reason, took, self._now() - delivery.created))
+    def _settle(self, delivery: Delivery, outcome: Outcome, reason: str, took: float, mark: Callable[[], None]) -> None:
+        age = max(self._now() - delivery.created, 0.0)
+        self._observe(Attempt(delivery.notifier, outcome, reason, took, age))
+        self._unmarked[delivery.id] = mark
+        self._mark_left_over()
 
 
 def _where(error: Exception) -> str:

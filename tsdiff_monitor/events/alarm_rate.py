@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tsdiff_monitor.incidents import called
+
 if TYPE_CHECKING:
     from tsdiff_monitor.store.store import Store
 
@@ -26,7 +28,8 @@ def seen_per_week(store: Store, monitor: str, now: pd.Timestamp) -> float | None
     if since is None or now - since < _LEAST:
         return None
     start = max(since, now - LOOK_BACK)
-    known = store.feedback(monitor)
-    began = [event for event in store.events(monitor, start=start, end=now) if event.start >= start]
+    events = store.events(monitor, start=start, end=now)
+    known = called(store.feedback(monitor), events)
+    began = [event for event in events if event.start >= start and not event.members]  # members count by themselves
     unclear = [event for event in began if event.id not in known or known[event.id].verdict == "false"]
     return len(unclear) / ((now - start) / _WEEK)

@@ -11,7 +11,7 @@ import pandas as pd
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.frame import Group, group_name
 
-__all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Event", "EventChange", "Severity"]
+__all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Ending", "Event", "EventChange", "Member", "Severity"]
 
 
 ANOMALY, ABSENT = "anomaly", "absent"
@@ -38,6 +38,16 @@ class Change(StrEnum):
     resolved = "resolved"
 
 
+class Ending(StrEnum):
+    """Why an event is over: the scores are calm; they are steady at a new level; or, of an absent group, values have
+    come ``back``, or it is taken to be gone for good."""
+
+    calm = "calm"
+    adapted = "adapted"
+    back = "back"
+    forgotten = "forgotten"
+
+
 @dataclass(frozen=True)
 class Culprit:
     """One metric of an event: its share of the score and, at the peak, actual against expected, in ``unit``."""
@@ -52,12 +62,26 @@ class Culprit:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One of the events that an incident of several groups is made of: its id and its group."""
+
+    event: str
+    group: Group
+
+
+@dataclass(frozen=True)
 class Event:
     """One incident of one group.
 
     ``start`` is where the score first rose, ``confirmed`` when the event opened, ``end`` the first row after the
     incident (None while it lasts), ``last`` the newest row seen. ``id`` is derived from monitor, group and start,
     so the same data always yields the same id. An event of the kind ``absent`` has no culprits and no peak.
+
+    ``reason`` says why it ended. One that was ``adapted`` has a time ``adapted_from``: its rows from then on are the
+    new normal, and are learned. ``flapping``: the newest of many in a short time, hence slow to end.
+
+    With ``members`` it is an incident of several groups, told instead of their own events: ``group`` holds the labels
+    that the first of them had in common, the culprits are those of the members with the highest peaks.
     """
 
     id: str
@@ -72,6 +96,10 @@ class Event:
     severity: Severity
     culprits: tuple[Culprit, ...]
     kind: str = ANOMALY
+    reason: Ending | None = None
+    adapted_from: pd.Timestamp | None = None
+    flapping: bool = False
+    members: tuple[Member, ...] = ()
 
     @property
     def duration_seconds(self) -> float:
@@ -95,6 +123,10 @@ class Event:
             "confirmed": _iso(self.confirmed),
             "last": _iso(self.last),
             "end": _iso(self.end),
+            "reason": None if self.reason is None else self.reason.value,
+            **({} if self.adapted_from is None else {"adapted_from": _iso(self.adapted_from)}),
+            **({"flapping": True} if self.flapping else {}),
+            **({"members": [_member(one) for one in self.members]} if self.members else {}),
             "duration_seconds": self.duration_seconds,
             "peak_score": self.peak,
             "peak_time": _iso(self.peak_time),
@@ -115,7 +147,7 @@ class Event:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Event:
         """The inverse of :meth:`to_json`."""
-        end = raw["end"]
+        end, reason, adapted_from = raw["end"], raw.get("reason"), raw.get("adapted_from")
         return cls(
             id=raw["id"],
             monitor=raw["monitor"],
@@ -129,6 +161,10 @@ class Event:
             severity=Severity(raw["severity"]),
             culprits=tuple(Culprit(**culprit) for culprit in raw["culprits"]),
             kind=raw.get("kind", ANOMALY),
+            reason=None if reason is None else Ending(reason),
+            adapted_from=None if adapted_from is None else pd.Timestamp(adapted_from),
+            flapping=raw.get("flapping", False),
+            members=tuple(Member(one["event"], tuple(sorted(one["group"].items()))) for one in raw.get("members", ())),
         )
 
 
@@ -163,3 +199,7 @@ class EventChange:
 
 def _iso(time: pd.Timestamp | None) -> str | None:
     return None if time is None else time.isoformat()
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {"event": member.event, "group": dict(member.group)}

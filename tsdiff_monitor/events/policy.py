@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from tsdiff_monitor.config.fields import PositiveDuration
 from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.settings_model import StrictModel
 
@@ -29,3 +30,13 @@ class EventPolicy(StrictModel):
     """An open event is reported again at most this often, and at once when its severity rises."""
     cooldown: Duration = timedelta(minutes=10)
     """A new rise within this time after the end continues the old event instead of opening another."""
+    adapt_after: PositiveDuration | None = timedelta(days=1)
+    """An event whose score has stayed high but steady for so long is resolved: a new level; `null` never."""
+    flap_limit: int | None = Field(default=3, ge=2)
+    """An event that begins when so many have ended within `flap_window` stays open for longer; `null`: none does."""
+    flap_window: PositiveDuration = timedelta(hours=3)
+    """How far back ends count; such an event is resolved after `flap_window` / `flap_limit` of calm."""
+    incident_groups: int | None = Field(default=3, ge=2)
+    """So many groups whose events are confirmed close together are one incident with one message; `null`: never."""
+    incident_within: PositiveDuration = timedelta(minutes=5)
+    """How close together that is, two rows at least; later events join an incident as long after its newest one."""

@@ -1,8 +1,8 @@
 """What the event logic remembers of one group between two runs: small, and plain JSON.
 
-A calm group remembers one time. A rise that is not confirmed yet adds at most ``max(trace_back_rows, confirm_rows)``
-rows of :data:`KEPT_METRICS` attributions; an open event adds at most 2 x :data:`KEPT_WEIGHTS` sums. Times are int64
-nanoseconds since the epoch, UTC.
+A calm group remembers one time, and for a while when its last events ended. A rise that is not confirmed yet adds at
+most ``max(trace_back_rows, confirm_rows)`` rows of :data:`KEPT_METRICS` attributions; an open event adds at most 2 x
+:data:`KEPT_WEIGHTS` sums. Times are int64 nanoseconds since the epoch, UTC.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.events.event import Severity
+from tsdiff_monitor.events.event import Ending, Severity
+from tsdiff_monitor.events.level import Level
 
 __all__ = ["KEPT_METRICS", "KEPT_WEIGHTS", "Explained", "Incident", "Row", "TrackerState"]
 
@@ -20,7 +21,8 @@ KEPT_METRICS = 12
 """Attributions kept per row; also the metrics explained at the peak."""
 KEPT_WEIGHTS = 64
 """Metrics whose attribution is summed over an event; twice as many are let grow before the smallest are dropped."""
-_VERSION = 1
+_VERSION = 2
+_READ = (1, 2)  # version 1 had no level, ends, breadth or flapping
 
 Explained = dict[str, tuple[float | None, float | None, float | None, float | None]]
 """Per metric: actual, expected, lower and upper bound; None where there is no finite number."""
@@ -28,12 +30,16 @@ Explained = dict[str, tuple[float | None, float | None, float | None, float | No
 
 @dataclass
 class Row:
-    """One scored row. ``shares`` holds its largest attributions, and is empty for a row that is not rising."""
+    """One scored row. ``shares`` holds its largest attributions, and is empty for a row that is not rising.
+
+    ``broad``: many metrics are to blame for it.
+    """
 
     time: int
     score: float | None
     shares: dict[str, float] = field(default_factory=dict)
     explained: Explained | None = None
+    broad: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +51,7 @@ class Row:
         explained = raw["explained"]
         if explained is not None:
             explained = {name: (a, e, low, high) for name, (a, e, low, high) in explained.items()}
-        return cls(raw["time"], raw["score"], dict(raw["shares"]), explained)
+        return cls(raw["time"], raw["score"], dict(raw["shares"]), explained, raw.get("broad", False))
 
 
 @dataclass
@@ -68,6 +74,9 @@ class Incident:
     reported: int = 0
     calm_rows: int = 0
     calm_since: int | None = None
+    flapping: bool = False
+    reason: Ending | None = None
+    adapted_from: int | None = None
 
     def add(self, row: Row) -> None:
         """Take a rising row into the peak and, weighted by the square of its score, into the attribution.
@@ -86,7 +95,12 @@ class Incident:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Incident:
-        parts = {"peak": Row.from_json(raw["peak"]), "severity": Severity(raw["severity"])}
+        reason = raw.get("reason")
+        parts = {
+            "peak": Row.from_json(raw["peak"]),
+            "severity": Severity(raw["severity"]),
+            "reason": None if reason is None else Ending(reason),
+        }
         return cls(**{**raw, **parts, "weights": dict(raw["weights"])})
 
 
@@ -94,32 +108,38 @@ class Incident:
 class TrackerState:
     """Everything that :class:`~tsdiff_monitor.events.tracker.EventTracker` knows; empty for a new group.
 
-    ``last`` is the newest row seen, ``rise`` the rows that a confirmation may still trace back to.
+    ``last`` is the newest row seen, ``rise`` the rows that a confirmation may still trace back to, ``ends`` the newest
+    ends of events, oldest first, ``level`` what is watched while an event is open and after one was adapted.
     """
 
     last: int | None = None
     rise: list[Row] = field(default_factory=list)
     incident: Incident | None = None
+    ends: list[int] = field(default_factory=list)
+    level: Level | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, floats at full precision: :meth:`from_json` restores an equal state."""
-        return {"version": _VERSION, **asdict(self)}
+        raw = {"version": _VERSION, **asdict(self)}
+        return {name: value for name, value in raw.items() if name not in ("ends", "level") or value}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any] | None) -> TrackerState:
         """The inverse of :meth:`to_json`; None gives an empty state. Raises ``StoreError`` for another version."""
         if raw is None:
             return cls()
-        if raw.get("version") != _VERSION:
+        if raw.get("version") not in _READ:
             raise StoreError(
                 f"the stored event state has version {raw.get('version')!r} and this program reads {_VERSION}; "
                 "run the version that wrote it, or start with an empty settings.storage_path"
             )
-        incident = raw["incident"]
+        incident, level = raw["incident"], raw.get("level")
         return cls(
             last=raw["last"],
             rise=[Row.from_json(row) for row in raw["rise"]],
             incident=None if incident is None else Incident.from_json(incident),
+            ends=list(raw.get("ends", ())),
+            level=None if level is None else Level.from_json(level),
         )
 
 

@@ -10,14 +10,18 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange
+from tsdiff_monitor.events.event import Change, Culprit, Ending, Event, EventChange
+from tsdiff_monitor.events.level import Level
+from tsdiff_monitor.events.peaks import Explain, explain_row, possible_peaks
 from tsdiff_monitor.events.policy import EventPolicy
-from tsdiff_monitor.events.severity import severity_of
+from tsdiff_monitor.events.rise import ALARM, confirmed, is_rising, unconfirmed
+from tsdiff_monitor.events.severity import is_broad, severity_of
 from tsdiff_monitor.events.state import KEPT_METRICS, Incident, Row, TrackerState, largest
 from tsdiff_monitor.frame import Group
 from tsdiff_monitor.scores import Scores
@@ -26,11 +30,7 @@ __all__ = ["CULPRITS", "EventTracker", "Explain", "event_id"]
 
 CULPRITS = 5
 """Culprits that an event names at most."""
-_ALARM = 1.0
 _SCORE_LIMIT = 1e6  # keeps an infinite score out of JSON and out of the weighted attribution
-
-Explain = Callable[[pd.Timestamp, Sequence[str]], Mapping[str, tuple[float, float, float, float]]]
-"""``(time, metric names)`` to ``{name: (actual, expected, lower, upper)}``; NaN or left out where unknown."""
 
 
 def event_id(monitor: str, group: Group, start: pd.Timestamp) -> str:
@@ -47,8 +47,10 @@ class EventTracker:
         self._monitor = monitor
         self._group = group
         self._state = state
-        self._update_every = pd.Timedelta(policy.update_every).as_unit("ns").value
-        self._cooldown = pd.Timedelta(policy.cooldown).as_unit("ns").value
+        self._update_every = _ns(policy.update_every)
+        self._cooldown = _ns(policy.cooldown)
+        self._quarter = None if policy.adapt_after is None else max(_ns(policy.adapt_after) // 4, 1)
+        self._flap_window = _ns(policy.flap_window)
 
     @property
     def state(self) -> TrackerState:
@@ -63,17 +65,18 @@ class EventTracker:
         state stays as it was.
         """
         state = copy.deepcopy(self._state)
+        if self._quarter is None:
+            state.level = None
         changes = []
         for row in self._rows(scores, state.last):
             state.last = row.time
-            change = self._step(state, row)
-            if change is not None:
-                assert state.incident is not None
-                _explain(state.incident.peak, explain)
-                changes.append(self._report(state.incident, change, row.time))
-        peaks = _possible_peaks(state)
+            incident, change = self._step(state, row)
+            if incident is not None and change is not None:
+                explain_row(incident.peak, explain)
+                changes.append(self._report(incident, change, row.time))
+        peaks = possible_peaks(state)
         for row in peaks:
-            _explain(row, explain)
+            explain_row(row, explain)
         for row in state.rise:
             if row not in peaks:
                 row.explained = None  # overtaken: what is saved must not depend on where chunks ended
@@ -96,26 +99,30 @@ class EventTracker:
                 attribution = np.nan_to_num(scores.attribution[i][by_name], posinf=0.0)
                 order = np.argsort(-attribution, kind="stable")[:KEPT_METRICS]  # stable: ties stay sorted by name
                 shares = {names[by_name[k]]: float(attribution[k]) for k in order}
-                yield Row(time, min(score, _SCORE_LIMIT), shares)
+                yield Row(time, min(score, _SCORE_LIMIT), shares, broad=is_broad(attribution))
 
-    def _step(self, state: TrackerState, row: Row) -> Change | None:
+    def _step(self, state: TrackerState, row: Row) -> tuple[Incident | None, Change | None]:
+        """Take one row; gives the incident that it changed, and how."""
+        self._follow(state, row)
+        if state.ends and row.time - state.ends[-1] > self._flap_window:
+            state.ends = []
         incident = state.incident
         if incident is not None:
             incident.rows += 1
             if incident.end is None:
-                return self._continue(incident, row)
+                return incident, self._continue(state, incident, row)
         state.rise.append(row)
-        rise = self._confirmed(state.rise)
+        rise = confirmed(state.rise, self._policy)
         if rise is None:
-            state.rise = self._unconfirmed(state.rise)
+            state.rise = unconfirmed(state.rise, self._policy)
             earliest = state.rise[0].time if state.rise else row.time
             if incident is not None and incident.end is not None and earliest - incident.end > self._cooldown:
                 state.incident = None
-            return None
+            return None, None
         state.rise = []
         if incident is not None and incident.end is not None and rise[0].time - incident.end <= self._cooldown:
             change = Change.updated
-            incident.end = incident.calm_since = None
+            incident.end = incident.calm_since = incident.reason = None
             incident.calm_rows = 0
         else:
             change = Change.opened
@@ -123,64 +130,71 @@ class EventTracker:
             name = event_id(self._monitor, self._group, start)
             incident = Incident(name, rise[0].time, row.time, peak=rise[0], rows=len(rise))
         for risen in rise:
-            if self._is_rising(risen):
+            if is_rising(risen, self._policy):
                 incident.add(risen)
+        incident.flapping = incident.flapping or self._is_flapping(state.ends, row.time)
         _raise_severity(incident)
         state.incident = incident
-        return change
+        if self._quarter is not None:
+            state.level = state.level or Level(row.time)
+            state.level.restart(row.time)
+        return incident, change
 
-    def _continue(self, incident: Incident, row: Row) -> Change | None:
+    def _continue(self, state: TrackerState, incident: Incident, row: Row) -> Change | None:
         """One more row of an open event."""
         if row.score is None:
             return None
-        if self._is_rising(row):
+        if self._quarter is not None and state.level is not None and state.level.is_steady:
+            state.level.settle()
+            incident.end, incident.reason = row.time, Ending.adapted
+            incident.adapted_from = state.level.since - 4 * self._quarter
+            state.incident = None  # a rise above the new level is another event
+            return Change.resolved
+        if is_rising(row, self._policy):
             incident.add(row)
         worse = False
         if row.score < self._policy.resolve_below:
             incident.calm_rows += 1
             if incident.calm_since is None:
                 incident.calm_since = row.time
-            if incident.calm_rows >= self._policy.resolve_rows:
-                incident.end = incident.calm_since
+            if incident.calm_rows >= self._policy.resolve_rows and self._is_long(incident, row.time):
+                incident.end, incident.reason = incident.calm_since, Ending.calm
+                state.ends = [*state.ends, incident.end][-(self._policy.flap_limit or 1) :]
+                if state.level is not None and state.level.normal is None:
+                    state.level = None
                 return Change.resolved
         else:
             incident.calm_rows, incident.calm_since = 0, None
             worse = _raise_severity(incident)  # not on calm rows: waiting for the end makes nothing worse
         return Change.updated if worse or row.time - incident.reported >= self._update_every else None
 
-    def _is_rising(self, row: Row) -> bool:
-        return row.score is not None and row.score > self._policy.trace_back
+    def _follow(self, state: TrackerState, row: Row) -> None:
+        """Watch how the level of the scores goes on, and let the row's score count relative to it."""
+        level, score = state.level, row.score
+        if level is None or self._quarter is None or score is None:
+            return
+        level.move_to(row.time, self._quarter)
+        is_open = state.incident is not None and state.incident.end is None
+        rows, time = level.calm_for(row.time, is_calm=score < self._policy.resolve_below)
+        if level.normal is not None and not is_open:
+            level.lower()
+            if level.normal <= ALARM or (rows >= self._policy.resolve_rows and time > self._cooldown):
+                state.level = None  # learned, or gone
+                return
+        row.score = level.relative(score)
+        level.add(score, is_busy=row.score >= self._policy.resolve_below)
 
-    def _rise_start(self, rows: list[Row], end: int) -> int:
-        """The first row of the contiguous rise that ends before row ``end``; ``end`` itself where there is none."""
-        first = end
-        for i in range(end - 1, -1, -1):
-            if self._is_rising(rows[i]):
-                first = i
-            elif rows[i].score is not None:  # a row without a verdict neither breaks a rise nor starts one
-                break
-        return first
+    def _is_flapping(self, ends: Sequence[int], now: int) -> bool:
+        """Whether so many events ended of late that the next one is to stay open for longer."""
+        limit = self._policy.flap_limit
+        return limit is not None and sum(now - end <= self._flap_window for end in ends) >= limit
 
-    def _confirmed(self, rows: list[Row]) -> list[Row] | None:
-        """The rows from the traced start to the newest one, if that one confirms an event."""
-        window = range(max(len(rows) - self._policy.confirm_rows - 1, 0), len(rows))
-        high = [i for i in window if _is_high(rows[i])]
-        if len(high) < self._policy.confirm_rows or not _is_high(rows[-1]):
-            return None
-        start = max(self._rise_start(rows, high[0] + 1), len(rows) - 1 - self._policy.trace_back_rows)
-        while not self._is_rising(rows[start]):
-            start += 1
-        return rows[start:]
-
-    def _unconfirmed(self, rows: list[Row]) -> list[Row]:
-        """The rows that a later confirmation may trace back to: none after a calm row with no high one before it."""
-        recent = range(max(len(rows) - self._policy.confirm_rows, 0), len(rows))
-        anchor = next((i + 1 for i in recent if _is_high(rows[i])), len(rows))
-        first = self._rise_start(rows, anchor)
-        first = max(first, len(rows) - max(self._policy.trace_back_rows, self._policy.confirm_rows))
-        while first < len(rows) and not self._is_rising(rows[first]):
-            first += 1
-        return rows[first:]
+    def _is_long(self, incident: Incident, now: int) -> bool:
+        """Whether an event that flaps has been calm for long enough; any other has."""
+        limit = self._policy.flap_limit
+        if not incident.flapping or incident.calm_since is None or limit is None:
+            return True
+        return now - incident.calm_since >= self._flap_window // limit
 
     def _report(self, incident: Incident, change: Change, last: int) -> EventChange:
         incident.sequence += 1
@@ -204,44 +218,22 @@ class EventTracker:
             peak_time=pd.Timestamp(peak.time, tz="UTC"),
             severity=incident.severity,
             culprits=tuple(culprits),
+            reason=incident.reason,
+            adapted_from=None if incident.adapted_from is None else pd.Timestamp(incident.adapted_from, tz="UTC"),
+            flapping=incident.flapping,
         )
         return EventChange(change, event, incident.sequence)
 
 
-def _is_high(row: Row) -> bool:
-    return row.score is not None and row.score > _ALARM
+def _ns(duration: timedelta) -> int:
+    return int(pd.Timedelta(duration).as_unit("ns").value)
 
 
 def _raise_severity(incident: Incident) -> bool:
     """Whether the severity rose; it never falls during an event."""
     assert incident.peak.score is not None
-    now = severity_of(incident.peak.score, incident.rows)
+    now = severity_of(incident.peak.score, incident.rows, broad=incident.peak.broad)
     if now.rank <= incident.severity.rank:
         return False
     incident.severity = now
     return True
-
-
-def _possible_peaks(state: TrackerState) -> list[Row]:
-    """The rows whose explanation may be asked for later, when their data is no longer at hand."""
-    peaks = [] if state.incident is None else [state.incident.peak]
-    highest = _ALARM
-    for row in reversed(state.rise):
-        if row.score is not None and row.score > _ALARM and row.score >= highest:
-            highest = row.score
-            peaks.append(row)
-    return peaks
-
-
-def _explain(row: Row, explain: Explain) -> None:
-    """Fill in a row's explanation once. The metrics asked for depend on that row alone, hence not on the chunks."""
-    if row.explained is None:
-        found = explain(pd.Timestamp(row.time, tz="UTC"), row.names)
-        row.explained = {name: _finite(found[name]) for name in row.names if name in found}
-
-
-def _finite(
-    values: tuple[float, float, float, float],
-) -> tuple[float | None, float | None, float | None, float | None]:
-    actual, expected, lower, upper = (float(value) if math.isfinite(value) else None for value in values)
-    return actual, expected, lower, upper

@@ -77,8 +77,8 @@ class Database:
         """Everything executed within happens whole or not at all; other threads and processes wait."""
         with self._lock, self._translated():
             connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Collection
 from typing import Any
@@ -12,9 +13,14 @@ import pandas as pd
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Receipt
 from tsdiff_monitor.store.database import Database
-from tsdiff_monitor.store.records import Delivery
+from tsdiff_monitor.store.records import Delivery, Undelivered
 
 __all__ = ["Outbox"]
+
+_OVERTAKEN = (
+    "EXISTS (SELECT 1 FROM deliveries l WHERE l.event_id = d.event_id AND l.notifier = d.notifier "
+    "AND l.sequence > d.sequence AND l.status = 'delivered')"
+)
 
 
 class Outbox:
@@ -23,19 +29,20 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, now: float, limit: int, *, skip: Collection[str] = ()) -> list[Delivery]:
+    def due(self, now: float, limit: int, *, skip: Collection[str] = (), horizon: float = math.inf) -> list[Delivery]:
         """Deliveries to attempt, those that waited for nobody first, without those of the notifiers in ``skip``.
 
-        A later change of an event is not due before the same notifier's earlier ones are delivered or dead.
+        A later change of an event is not due before the same notifier's earlier ones are delivered or dead. What would
+        have to wait more than ``horizon`` seconds is due at once: the clock was put back since that time was set.
         """
         rows = self._database.read(
             "SELECT d.id, d.notifier, c.body, d.attempts, d.created, d.next_attempt FROM deliveries d "
             "JOIN changes c ON c.event_id = d.event_id AND c.sequence = d.sequence "
-            "WHERE d.status = 'pending' AND d.next_attempt <= ? "
+            "WHERE d.status = 'pending' AND (d.next_attempt <= ? OR d.next_attempt > ?) "
             "AND d.notifier NOT IN (SELECT value FROM json_each(?)) "
             "AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.event_id = d.event_id AND e.notifier = d.notifier "
             "AND e.sequence < d.sequence AND e.status = 'pending') ORDER BY d.next_attempt, d.id LIMIT ?",
-            (now, json.dumps(sorted(skip)), limit),
+            (now, now + horizon, json.dumps(sorted(skip)), limit),
         )
         return [
             Delivery(name, notifier, EventChange.from_json(json.loads(body)), attempts, created, next_attempt)
@@ -94,6 +101,56 @@ class Outbox:
     def mark_dead(self, delivery_id: int, now: float, reason: str, message: str) -> None:
         """Given up; kept with its reason until :meth:`prune`."""
         self._change("status = 'dead', finished = ?, reason = ?, message = ?", (now, reason, message), delivery_id)
+
+    def rejuvenate(self, seconds: float, now: float) -> None:
+        """The clock, which shows ``now``, was put forward by so much: what was pending before is no older for it."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE deliveries SET created = created + ?1 WHERE status = 'pending' AND created <= ?2 - ?1",
+                (seconds, now),
+            )
+
+    def undelivered(self, *, only_dead: bool = False) -> list[Undelivered]:
+        """Deliveries that are pending or dead, oldest first."""
+        rows = self._database.read(
+            "SELECT d.id, d.status, d.notifier, c.body, d.attempts, d.created, d.next_attempt, d.finished, "  # noqa: S608
+            f"d.reason, d.message, {_OVERTAKEN} FROM deliveries d "
+            "JOIN changes c ON c.event_id = d.event_id AND c.sequence = d.sequence "
+            "WHERE d.status = 'dead' OR (d.status = 'pending' AND NOT ?) ORDER BY d.created, d.id",
+            (only_dead,),
+        )
+        return [
+            Undelivered(
+                id=row[0],
+                status=row[1],
+                notifier=row[2],
+                change=EventChange.from_json(json.loads(row[3])),
+                attempts=row[4],
+                created=row[5],
+                next_attempt=row[6],
+                finished=row[7],
+                reason=row[8],
+                message=row[9],
+                overtaken=bool(row[10]),
+            )
+            for row in rows
+        ]
+
+    def put_back(self, now: float, delivery_ids: Collection[int] | None = None) -> int:
+        """Make dead deliveries (None: all) pending once more, as if committed at ``now``; returns how many.
+
+        Not those of an event of which the notifier has taken a later change: order would be lost, and an alarm that is
+        over might be raised again.
+        """
+        chosen = None if delivery_ids is None else json.dumps(sorted(delivery_ids))
+        with self._database.transaction() as connection:
+            return connection.execute(
+                "UPDATE deliveries AS d SET status = 'pending', attempts = 0, created = ?1, "  # noqa: S608
+                "next_attempt = 0, "
+                "finished = NULL WHERE status = 'dead' AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2))) "
+                f"AND NOT {_OVERTAKEN}",
+                (now, chosen),
+            ).rowcount
 
     def counts(self) -> dict[str, int]:
         """How many deliveries are ``pending``, ``delivered`` and ``dead``."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
 
-__all__ = ["Delivery", "Feedback", "GroupState"]
+__all__ = ["Delivery", "Feedback", "GroupState", "Undelivered"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,26 @@ class Delivery:
     attempts: int
     created: float
     next_attempt: float
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """A delivery that is still to be made, or was given up. Times are Unix seconds.
+
+    ``overtaken``: the notifier has taken a later change of the same event.
+    """
+
+    id: int
+    status: Literal["pending", "dead"]
+    notifier: str
+    change: EventChange
+    attempts: int
+    created: float
+    next_attempt: float
+    finished: float | None
+    reason: str | None
+    message: str | None
+    overtaken: bool
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from tsdiff_monitor.store.records import Delivery, GroupState
 
 __all__ = ["Delivery", "GroupState", "Store"]
 
+_PORTION = 200  # events forgotten at once
+
 
 class Store(Outbox, FeedbackBook):
     """The state database. Safe to share between threads; every method raises ``StoreError`` and nothing else.
@@ -189,12 +191,18 @@ class Store(Outbox, FeedbackBook):
 
         Choose ``older_than`` well before any cool-down, so that no event can still be continued.
         """
-        with self._database.transaction() as connection:
-            return connection.execute(
-                "DELETE FROM events WHERE state = 'resolved' AND last < ? AND NOT EXISTS "
-                "(SELECT 1 FROM deliveries d WHERE d.event_id = events.id AND d.status = 'pending')",
-                (_ns(older_than),),
-            ).rowcount
+        gone = 0
+        while True:
+            with self._database.transaction() as connection:  # in portions: nobody else can commit meanwhile
+                portion = connection.execute(
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events e WHERE state = 'resolved' AND last < ? "
+                    "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.id AND d.status = 'pending') "
+                    "LIMIT ?)",
+                    (_ns(older_than), _PORTION),
+                ).rowcount
+            gone += portion
+            if portion < _PORTION:
+                return gone
 
 
 def _labels(group: Group) -> str:

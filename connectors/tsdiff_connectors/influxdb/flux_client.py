@@ -19,12 +19,12 @@ from tsdiff_connectors.http_address import Address, place
 from tsdiff_connectors.http_credentials import identify
 from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.http_secrets import without_secrets
-from tsdiff_connectors.http_tls import Material, make_context, read_material
 from tsdiff_connectors.influxdb.columns import Answer, GarbledError
 from tsdiff_connectors.influxdb.config import InfluxConfig
 from tsdiff_connectors.influxdb.flux_answer import read_annotated_csv
 from tsdiff_connectors.influxdb.flux_failure import client_failure
 from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.http.tls import Material, make_context, read_material
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["FluxClient"]

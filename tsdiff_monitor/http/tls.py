@@ -1,4 +1,4 @@
-"""TLS contexts from ``tls_config``, made anew when one of its files has changed."""
+"""TLS contexts from ``tls_config``, and words for what goes wrong with certificates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import httpx
 
-from tsdiff_connectors.http_options import TlsConfig
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.http.options import TlsConfig
 
-__all__ = ["Material", "make_context", "read_material"]
+__all__ = ["Material", "make_context", "read_material", "tls_error", "tls_words"]
 
 Material = tuple[bytes, ...]
-"""What the files hold: two clients with the same material are the same."""
+"""What the files hold: two contexts made of the same material are the same."""
 
 
 def read_material(tls: TlsConfig) -> Material:
@@ -32,7 +32,7 @@ def read_material(tls: TlsConfig) -> Material:
     return tuple(material)
 
 
-def make_context(tls: TlsConfig, *, with_certificate: bool) -> ssl.SSLContext:
+def make_context(tls: TlsConfig, *, with_certificate: bool = True) -> ssl.SSLContext:
     """A context for clients; ``with_certificate`` says whether to show our own to a server that asks for one.
 
     Raises :class:`ConfigError` when a file does not hold what it should.
@@ -58,6 +58,40 @@ def make_context(tls: TlsConfig, *, with_certificate: bool) -> ssl.SSLContext:
             problem = ConfigProblem("tls_config.cert_file", f"with the key {tls.key_file}: {said}", remedy)
             raise ConfigError(str(tls.cert_file), [problem]) from None
     return context
+
+
+def tls_words(error: BaseException, *, host: str = "check the host", port: str = "check the port") -> str:
+    """What is wrong with the certificates, and which key mends it; empty where TLS is not to blame.
+
+    ``host`` and ``port`` say what to do where the certificate is another host's, and where the port does not speak TLS.
+    """
+    found = tls_error(error)
+    if found is None:
+        return ""
+    if isinstance(found, ssl.SSLCertVerificationError):
+        said = (getattr(found, "verify_message", "") or "its certificate is refused").rstrip(".")
+        if "ostname mismatch" in said or "IP address mismatch" in said:
+            return f"{said}; {host}, or set `tls_config.server_name`"
+        if "expired" in said or "not yet valid" in said:
+            return f"{said}; renew the server's certificate, or correct this machine's clock"
+        return f"{said}; name the certificate's authority in `tls_config.ca_file`"
+    said = (getattr(found, "reason", "") or "the handshake failed").replace("_", " ").lower()
+    if "wrong version" in said or "record layer" in said:
+        return f"the server does not speak TLS there ({said}); {port}"
+    if "certificate required" in said or "bad certificate" in said or "unknown ca" in said:
+        return f"the server refuses our certificate ({said}); check `tls_config.cert_file` and `key_file`"
+    return said
+
+
+def tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The failure of TLS that ``error`` is or comes from; None where TLS is not to blame."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # The end of a connection without a farewell is a lost connection, not a matter of certificates.
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _system_context() -> ssl.SSLContext:

@@ -1,0 +1,66 @@
+"""Who may be given something now: a circuit breaker for each notifier, and its own pace between two messages.
+
+Closed: deliveries go out. A failure opens it for a while, longer with each in a row. After that it is half open:
+one delivery goes out as a probe; it closes the breaker, or opens it for longer.
+https://learn.microsoft.com/en-us/azure/architecture/patterns/circuit-breaker
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tsdiff_monitor.delivery.backoff import backoff
+
+__all__ = ["Breakers"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Breaker:
+    failures: int = 0
+    until: float = -math.inf
+    """Nothing goes out before this time: for as long the breaker is open, or the notifier keeps its pace."""
+
+
+class Breakers:
+    """The breakers of all notifiers. ``timer`` gives seconds that no change of the clock touches."""
+
+    def __init__(self, timer: Callable[[], float], source: random.Random) -> None:
+        self._timer = timer
+        self._random = source
+        self._breakers: dict[str, _Breaker] = {}
+
+    def resting(self) -> set[str]:
+        """The notifiers that are to be given nothing now."""
+        now = self._timer()
+        return {name for name, breaker in self._breakers.items() if breaker.until > now}
+
+    def failing(self) -> set[str]:
+        """Those of them that failed; the others only keep their pace."""
+        return {name for name in self.resting() if self._breakers[name].failures}
+
+    def pace_left(self) -> float | None:
+        """Seconds until the first of those that keep their pace may go on; None where there is none."""
+        now, failing = self._timer(), self.failing()
+        return min((self._breakers[name].until - now for name in self.resting() - failing), default=None)
+
+    def failed(self, name: str, *, pace: float = 0.0, retry_after: float | None = None) -> None:
+        """It is of no use to try again at once: open, for ``retry_after`` seconds at least where that was asked for."""
+        breaker = self._breakers.setdefault(name, _Breaker())
+        breaker.failures += 1
+        wait = backoff(breaker.failures, self._random, retry_after=retry_after)
+        breaker.until = self._timer() + max(wait, pace)
+
+    def answered(self, name: str, *, pace: float = 0.0) -> None:
+        """It took a delivery, or refused one for good: it is there. Close, and keep its pace."""
+        breaker = self._breakers.pop(name, None)
+        if breaker is not None and breaker.failures:
+            _log.info("notifier is back", notifier=name, failures=breaker.failures)
+        if pace > 0:
+            self._breakers[name] = _Breaker(until=self._timer() + pace)

@@ -1,0 +1,1 @@
+"""What readers, writers and notifiers that speak HTTP have in common: options, certificates, ``Retry-After``."""

@@ -1,0 +1,101 @@
+"""Which incidents are put where: passes over the same normal rows, each with as many as find room.
+
+Between two incidents lie so many rows that the scores of one do not reach the next. Shapes: T rows,
+K metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsdiff_monitor.injection import JUDGES, Incident, Kind, Mix, inject
+
+__all__ = ["Pass", "kind_passes", "metric_passes", "rows_for_one"]
+
+_ROWS = (3, 60)
+_MAGNITUDE = (2.0, 10.0)
+"""In the metric's own spreads: what is smaller, nobody asks to be woken for."""
+_BREADTH = (0.0, 0.5)
+_MEAN_ROWS = 25
+"""What an incident takes of a pass, beside the gap: durations are log-uniform."""
+_BARREN = 3
+"""Passes in a row without a new incident after which what is left is given up: a still metric cannot freeze."""
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """``values[T, K]`` with the ``incidents`` in it, in order of time."""
+
+    values: np.ndarray
+    incidents: tuple[Incident, ...]
+
+
+def rows_for_one(gap: int) -> int:
+    """Rows that an incident takes, with the rows between it and the next."""
+    return gap + _MEAN_ROWS
+
+
+def kind_passes(
+    values: np.ndarray, kinds: Mapping[str, Kind], each: int, gap: int, generator: np.random.Generator
+) -> Iterator[Pass]:
+    """``each`` incidents of every kind, in one to half of the metrics of normal ``values[T, K]``; of kinds that cannot
+    be made visible there, fewer.
+    """
+    lacking, barren = dict.fromkeys(kinds, each), 0
+    mix = Mix(_ROWS, _MAGNITUDE, _BREADTH, gap)
+    while any(lacking.values()) and barren < _BARREN:
+        wanted = {name: kinds[name] for name, left in lacking.items() if left}
+        room = max(len(values) // rows_for_one(gap), 1)
+        made = inject(values, generator=generator, incidents=min(room, sum(lacking.values())), kinds=wanted, mix=mix)
+        taken = []
+        for incident in made.incidents:
+            if lacking[incident.kind]:
+                lacking[incident.kind] -= 1
+                taken.append(incident)
+        barren = 0 if taken else barren + 1
+        if taken:
+            yield _only(values, made.values, taken)
+
+
+def metric_passes(
+    values: np.ndarray, metrics: list[int], each: int, gap: int, generator: np.random.Generator
+) -> Iterator[Pass]:
+    """``each`` incidents in every one of the ``metrics`` alone, their kinds taking turns.
+
+    The rows of a pass are shared out among metrics; each metric's spread is still that of all its rows.
+    """
+    lacking = dict.fromkeys(metrics, each)
+    mix = Mix(_ROWS, _MAGNITUDE, (0.0, 0.0), gap)
+    room = max(len(values) // rows_for_one(gap), 1)
+    for _ in range(_ROUNDS):
+        queue = [metric for metric, left in lacking.items() if left]
+        if not queue:
+            return
+        share = (max(lacking.values()) + 1) * rows_for_one(gap)
+        tiles = min(max(len(values) // share, 1), len(queue))
+        bounds = np.linspace(0, len(values), tiles + 1).astype(int).tolist()
+        for first in range(0, len(queue), tiles):
+            changed, taken = values.copy(), list[Incident]()
+            for tile, metric in enumerate(queue[first : first + tiles]):
+                made = inject(values[:, [metric]], generator=generator, incidents=room, kinds=JUDGES, mix=mix)
+                inside = [
+                    one for one in made.incidents if one.start >= bounds[tile] + gap and one.end <= bounds[tile + 1]
+                ]
+                for one in inside[: lacking[metric]]:
+                    changed[one.start : one.end, metric] = made.values[one.start : one.end, 0]
+                    taken.append(Incident(one.kind, one.start, one.end, (metric,), one.magnitude))
+                    lacking[metric] -= 1
+            if taken:
+                yield Pass(changed, tuple(taken))
+
+
+def _only(before: np.ndarray, after: np.ndarray, incidents: list[Incident]) -> Pass:
+    """Without the incidents that nobody asked for."""
+    values = before.copy()
+    for one in incidents:
+        values[one.start : one.end] = after[one.start : one.end]
+    return Pass(values, tuple(incidents))

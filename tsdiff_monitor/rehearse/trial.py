@@ -1,0 +1,171 @@
+"""One pass of one group through the production path: rows with incidents in, trials out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tsdiff_monitor.detectors import Detector, Mode
+from tsdiff_monitor.events.event import Change, EventChange
+from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.frame_edits import without
+from tsdiff_monitor.group_scoring import score_groups
+from tsdiff_monitor.injection import Incident
+from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.rehearse.ground import Ground
+from tsdiff_monitor.rehearse.incidents import Pass
+from tsdiff_monitor.rehearse.outcome import Trial
+from tsdiff_monitor.report.summary import GRACE_STEPS, TOP_CULPRITS
+from tsdiff_monitor.results import TickResult
+from tsdiff_monitor.scores import Expected, Scores
+from tsdiff_monitor.scoring.rules import Rule
+from tsdiff_monitor.store.store import Store
+
+__all__ = ["Scene", "Stage", "judged", "quiet_rows", "tail_rows"]
+
+_LEAD = 5
+"""Rows scored before an incident: an event there is none of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Rows to score, from the time ``first`` on; those before it are context."""
+
+    frame: Frame
+    first: pd.Timestamp
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Where one group's trials are played: its pipeline, a store for the trials, its ground, its model, and its share
+    of the allowance of alarms."""
+
+    pipeline: Pipeline
+    trials: Store
+    ground: Ground
+    detector: Detector
+    alarms_per_week: float
+
+    def scene(self, values: np.ndarray, begin: int, end: int, *, context: int = 0) -> Scene:
+        """Rows ``begin <= i < end`` of ``values[T, K]`` on the ground, after what the model needs to see before them
+        and ``context`` rows more."""
+        ground, frame = self.ground, self.ground.frame
+        whole = np.concatenate([frame.values[: ground.first], values])
+        first, last = ground.first + max(begin, 0), min(ground.first + end, len(whole))
+        back = max(first - self.detector.window - context, 0)
+        rows = Frame(frame.start + back * frame.step, frame.step, whole[back:last], frame.series)
+        return Scene(rows, frame.start + first * frame.step)
+
+    def play(self, scene: Scene, name: str) -> list[EventChange]:
+        """The changes of events that a scene leads to, as of a monitor called ``name`` that starts with it.
+
+        Nobody is told, and what only a message needs is left out. Raises what stopped the scoring.
+        """
+        monitor = self.pipeline.monitor.model_copy(update={"calendar": {}, "write": (), "notify": ()})
+        pipeline = dataclasses.replace(
+            self.pipeline, name=name, monitor=monitor, store=self.trials, writers={}, routes=()
+        )
+        return _played(pipeline, _Plain(self.detector), self.ground, scene, self.alarms_per_week)
+
+    def perform(self, scene: Scene, store: Store) -> list[EventChange]:
+        """The same with everything that a message shows, and under the monitor's own name. Nobody is told yet."""
+        monitor = self.pipeline.monitor.model_copy(update={"calendar": {}, "write": ()})
+        pipeline = dataclasses.replace(self.pipeline, monitor=monitor, store=store, writers={})
+        return _played(pipeline, self.detector, self.ground, scene, self.alarms_per_week)
+
+
+def _played(
+    pipeline: Pipeline, detector: Detector, ground: Ground, scene: Scene, alarms_per_week: float
+) -> list[EventChange]:
+    result = TickResult()
+    group = ground.group
+    score_groups(pipeline, {group: detector}, {group: scene.frame}, {group: scene.first}, alarms_per_week, result)
+    for where, error in result.errors:
+        if where != "details":  # a message without a picture is better than none
+            raise error
+    return result.changes
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A model that names no expected values: drawing them takes longer than all the rest, and no trial needs them."""
+
+    inner: Detector
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.inner.names
+
+    @property
+    def window(self) -> int:
+        return self.inner.window
+
+    @property
+    def step_seconds(self) -> float:
+        return self.inner.step_seconds
+
+    def score(
+        self,
+        frame: Frame,
+        *,
+        first: int = 0,
+        mode: Mode = "stream",
+        alarms_per_week: float = 1.0,
+        rules: Mapping[str, Rule] | None = None,
+    ) -> Scores:
+        return self.inner.score(frame, first=first, mode=mode, alarms_per_week=alarms_per_week, rules=rules)
+
+    def expected(
+        self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
+    ) -> Expected:
+        del read
+        rows = frame.rows(first, len(frame) if last is None else last)
+        nothing = np.full((len(rows), len(names)), np.nan)
+        return Expected(rows.times, frame.select(names).series, nothing, nothing, nothing)
+
+    def save(self, directory: Path) -> None:
+        self.inner.save(directory)
+
+
+def quiet_rows(ground: Ground, changes: Sequence[EventChange], margin: int) -> tuple[Ground, int]:
+    """The ground without the events there are before any incident, nor the ``margin`` rows around each; and how many
+    events these were: what is found elsewhere is found because of the incidents."""
+    step = ground.frame.step
+    last = {change.event.id: change.event for change in changes}
+    spans = [
+        (event.start - margin * step, None if event.end is None else event.end + margin * step)
+        for event in last.values()
+    ]
+    return dataclasses.replace(ground, frame=without(ground.frame, spans)), len(spans)
+
+
+def tail_rows(stage: Stage) -> int:
+    """Rows after an incident in which an event still belongs to it."""
+    return stage.pipeline.monitor.events.confirm_rows + GRACE_STEPS
+
+
+def judged(stage: Stage, rows: Pass, name: str) -> list[tuple[Incident, Trial]]:
+    """What becomes of each incident of a pass, each played by itself, so that no event reaches from one to the next.
+
+    An incident is found by the first event that opens from its start on. Where one is open before, it is no trial:
+    nobody could say what was found.
+    """
+    step, start, names = stage.ground.frame.step, stage.ground.start, stage.ground.frame.names
+    trials = []
+    for number, incident in enumerate(rows.incidents):
+        scene = stage.scene(rows.values, incident.start - _LEAD, incident.end + tail_rows(stage))
+        changes = stage.play(scene, f"{name}/{number}")
+        event = next((change.event for change in changes if change.change is Change.opened), None)
+        delay = None if event is None else int((event.confirmed - start) // step) - incident.start
+        if delay is not None and delay < 0:
+            continue
+        metrics = tuple(names[k] for k in incident.metrics)
+        named = event is not None and any(one.metric in metrics for one in event.culprits[:TOP_CULPRITS])
+        length = incident.end - incident.start
+        trials.append((incident, Trial(incident.kind, metrics, length, round(incident.magnitude, 3), delay, named)))
+    return trials
