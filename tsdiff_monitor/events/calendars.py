@@ -127,7 +127,8 @@ def _ics_spans(
     # A day more at both ends: days without a zone are meant in ours.
     day = timedelta(days=1)
     between = (first.to_pydatetime() - day, last.to_pydatetime() + day)
-    for event in recurring_ical_events.of(calendar).between(*between):
+    occurrences: list[Any] = list(recurring_ical_events.of(calendar).between(*between))
+    for event in occurrences:
         start = event["DTSTART"].dt
         end = event["DTEND"].dt if "DTEND" in event else start + (event["DURATION"].dt if "DURATION" in event else day)
         yield _moment(start, zone), _moment(end, zone)
