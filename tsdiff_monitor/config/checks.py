@@ -11,10 +11,18 @@ from tsdiff_monitor.config.models import ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.problems import did_you_mean
 from tsdiff_monitor.config.schedulers import SchedulerConfig
+from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigProblem
 
-__all__ = ["DEFAULT_MODEL", "query_problems", "reference_problems", "route_problems", "timing_problems"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "query_problems",
+    "reference_problems",
+    "retention_problems",
+    "route_problems",
+    "timing_problems",
+]
 
 DEFAULT_MODEL = "default"
 """The model that exists even if the ``models`` section lacks it."""
@@ -89,6 +97,16 @@ def timing_problems(
             )
             remedy = f"raise it to {format_duration(least)} or more, or lower `window`"
             yield ConfigProblem(path_text("models", monitor.model, "fit_window"), problem, remedy)
+
+
+def retention_problems(settings: Settings, models: Mapping[str, ModelConfig]) -> Iterator[ConfigProblem]:
+    """Fit windows that reach back beyond the events that are kept: forgotten incidents would be learned as normal."""
+    for name, model in models.items():
+        if model.fit_window > settings.keep_events:
+            kept = format_duration(settings.keep_events)
+            problem = f"reaches back further than events are kept, {kept}: forgotten incidents would be learned"
+            remedy = f"raise settings.keep_events to {format_duration(model.fit_window)} or more, or shorten it"
+            yield ConfigProblem(path_text("models", name, "fit_window"), problem, remedy)
 
 
 def query_problems(
