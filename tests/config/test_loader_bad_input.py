@@ -24,6 +24,9 @@ EXPECTED = {
     "fit_window_too_short": [
         ("models.default.fit_window", "2h is too short for monitor 'hosts': 4 windows of 64 rows", "4h16m or more")
     ],
+    "fit_window_beyond_what_is_kept": [
+        ("models.default.fit_window", "reaches back further than events are kept, 28d", "settings.keep_events to 60d")
+    ],
     "indentation_with_tab": [("", "line 11, column 1: not valid YAML: a tab", "indent with spaces")],
     "interval_shorter_than_step": [
         ("monitors.hosts.step", "interval shorter than step", "raise schedulers.minutely.infer_every to 5m")

@@ -19,6 +19,7 @@ from tsdiff_monitor.config.checks import (
     DEFAULT_MODEL,
     query_problems,
     reference_problems,
+    retention_problems,
     route_problems,
     timing_problems,
 )
@@ -105,6 +106,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, load: Lo
     found.extend(reference_problems(sections))
     found.extend(route_problems(sections["settings"], sections["notifiers"]))
     found.extend(timing_problems(monitors, schedulers, models))
+    found.extend(() if settings is None else retention_problems(settings, models))
     found.extend(query_problems(monitors, {name: (one.type, one.plugin) for name, one in plugins["readers"].items()}))
 
     unresolved = {problem.key for problem in unset}  # what else is wrong with these follows from that
