@@ -84,7 +84,7 @@ def test_a_method_that_fails_on_a_series_stops_nothing(tmp_path: Path) -> None:
     short = Task("short", np.zeros((5, 1), np.float32), np.zeros((9, 1), np.float32), np.array([0] * 8 + [1]), 60.0)
     record = evaluate(short, "official", "diffusion", 0)
     assert record["vus_pr"] is None
-    assert "DataError: fitting needs at least one window" in record["error"]
+    assert "ShortHistoryError: fitting needs at least one window" in record["error"]
     results = Results(tmp_path / "r.json", "official")
     results.add(record)
     assert not Results.open(results.path, "official", resume=True).has("short", "diffusion", 0)
@@ -99,7 +99,7 @@ def test_failures_are_told_and_give_status_1(
     assert status == 1
     assert [("error" in record) for record in records] == [False, True]
     printed = capsys.readouterr()
-    assert "failed: c, diffusion: DataError" in printed.err
+    assert "failed: c, diffusion: ShortHistoryError" in printed.err
     assert "VUS-PR" in printed.out
 
 
