@@ -27,7 +27,7 @@ from tsdiff_monitor.unexpected import unexpected
 if TYPE_CHECKING:
     from tsdiff_monitor.pipeline import Pipeline
 
-__all__ = ["data_ranges", "score_group", "score_groups"]
+__all__ = ["data_ranges", "score_groups"]
 
 
 def score_groups(
@@ -57,21 +57,6 @@ def score_groups(
             elif found is not None:
                 commit_together(pipeline, [found], result)
     commit_together(pipeline, happened, result)
-
-
-def score_group(
-    pipeline: Pipeline,
-    detector: Detector,
-    group: Group,
-    frame: Frame,
-    first: pd.Timestamp,
-    alarms_per_week: float,
-    result: TickResult,
-) -> None:
-    """Score the rows of ``frame`` from ``first`` on and commit what follows from them; the outcome is in ``result``."""
-    found = _scored(pipeline, detector, group, frame, first, alarms_per_week, result)
-    if found is not None:
-        commit_together(pipeline, [found], result)
 
 
 def _scored(

@@ -164,6 +164,7 @@ def test_a_clock_behind_the_data_does_not_lose_the_alert(notifier: Make, server:
     later = pd.Timestamp.now("UTC") + pd.Timedelta("1h")
     target = notifier(server.url)
     target.notify(changed(Change.opened, "web-6", start=later, last=later))
+    assert "web-6" in {alert["labels"]["instance"] for alert in alerts_at(server.url) if "instance" in alert["labels"]}
     target.notify(changed(Change.resolved, "web-6", start=later, last=later, end=later))
 
 
