@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import tables
+from benchmarks.commands import positive
 from benchmarks.data import PROTOCOLS, load_tasks
 from benchmarks.evaluation import Record, Results, run
 from benchmarks.methods import DEFAULT, METHODS, chosen
@@ -56,18 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prefix-lengths", type=Path, metavar="CSV", help="columns machine, train_rows (prefix)")
     parser.add_argument("--methods", default=",".join(DEFAULT), help="comma separated; 'baselines': all of those")
     parser.add_argument("--series", default="*", metavar="GLOB", help="only series whose name matches")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="seeds 0 to N-1 (%(default)s)")
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes (%(default)s)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N-1 (%(default)s)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (%(default)s)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="picture of the means")
     parser.add_argument("--resume", action="store_true", help="keep what --out holds, measure only what is missing")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 def _tell(record: Record) -> None:

@@ -9,23 +9,21 @@ incidents of a smaller share are not those of a larger one: each share and seed 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.commands import Record, kept, positive, series_parser
 from benchmarks.data import Task, load_tasks
 from benchmarks.measures import measure
 from benchmarks.methods import METHODS, Setting, chosen
 from benchmarks.methods.product import as_frame
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.injection import KINDS, inject
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.outputs import check_writable
 
 __all__ = ["main"]
 
@@ -40,12 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         shares, methods = _shares(given.shares), chosen(given.methods)
         check_writable(given.out)
-        records: list[dict[str, Any]] = []
-        for record in _records(load_tasks(given.data, series=given.series), shares, methods, given):
-            records.append(record)
-            print(json.dumps(record), flush=True)
-            with atomic_path(given.out) as part:
-                part.write_text(json.dumps(records, indent=1) + "\n")
+        records = kept(_records(load_tasks(given.data, series=given.series), shares, methods, given), given.out)
     except TsdiffError as error:
         print(f"benchmarks.contamination: {error}", file=sys.stderr)
         return 2
@@ -54,22 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.contamination", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of Parquet files")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
-    parser.add_argument("--series", default="*", metavar="GLOB", help="only series whose name matches")
+    parser = series_parser("contamination", __doc__)
     parser.add_argument("--shares", default="0,0.02,0.05,0.10", metavar="CSV", help="of training rows (%(default)s)")
     parser.add_argument("--methods", default=",".join(_METHODS), metavar="CSV", help="comma separated (%(default)s)")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="seeds 0 to N-1 (%(default)s)")
-    parser.add_argument("--fit-steps", type=_positive, metavar="N", help="of the detector (its default)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N-1 (%(default)s)")
+    parser.add_argument("--fit-steps", type=positive, metavar="N", help="of the detector (its default)")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 def _shares(text: str) -> list[float]:
@@ -84,7 +67,7 @@ def _shares(text: str) -> list[float]:
 
 def _records(
     tasks: Iterator[Task], shares: Sequence[float], methods: Sequence[str], given: argparse.Namespace
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Record]:
     """One record per series, share, method and seed; of a clean history only what the seed changes is repeated."""
     for task in tasks:
         for share in shares:
@@ -120,7 +103,7 @@ def _fitted(method: str, fit_steps: int | None) -> Callable[[np.ndarray, Setting
     return fit
 
 
-def _table(records: Sequence[dict[str, Any]]) -> str:
+def _table(records: Sequence[Record]) -> str:
     """Mean over series and seeds, method by share, and what the largest share leaves of the smallest's."""
     data = pd.DataFrame([record for record in records if record["vus_pr"] is not None])
     if data.empty:

@@ -27,7 +27,8 @@ from typing import Any
 
 import structlog
 
-from benchmarks.crash_world import DATABASE, PLACES, CrashError, Faults, Scenario, digest, live, make_scenario
+from benchmarks.crash_scenario import PLACES, Scenario, make_scenario
+from benchmarks.crash_world import DATABASE, CrashError, Faults, digest, live
 from benchmarks.storm import storm
 from tsdiff_monitor.errors import StoreError, TsdiffError
 from tsdiff_monitor.outputs import atomic_path, check_writable
@@ -44,10 +45,15 @@ _LIFETIME = 0.3
 
 @dataclass
 class Audit:
-    """What is wrong after a round, and what may be: ``sent_again`` counts messages that came with a key seen before."""
+    """What is wrong after a round, and what may be: ``sent_again`` counts messages that came with a key seen before.
+
+    ``needless``: messages of what an incident tells of already.
+    """
 
     changes: int = 0
+    incidents: int = 0
     lost: int = 0
+    needless: int = 0
     doubled_keys: int = 0
     out_of_order: int = 0
     sent_again: int = 0
@@ -59,7 +65,7 @@ class Audit:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.doubled_keys or self.out_of_order)
+        return not (self.lost or self.needless or self.doubled_keys or self.out_of_order)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,19 +93,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         structlog.reset_defaults()
     print(_table(result))
-    good = not (result["lost"] or result["doubled_keys"] or result["out_of_order"])
+    good = not any(result[name] for name in ("lost", "needless", "doubled_keys", "out_of_order"))
     return 0 if good and not result["storm"]["lost"] and not result["storm"]["too_soon"] else _FAILED
 
 
 def audit(scenario: Scenario, folder: Path, inboxes: Path) -> Audit:
     """Compare the stored history and what each place was told with a run that nothing disturbed."""
-    undisturbed = scenario.undisturbed()
+    undisturbed, to_tell = scenario.undisturbed()
     wanted = {key: digest(change) for key, change in undisturbed.items()}
-    found = Audit(changes=len(wanted))
+    openings = [change for change in undisturbed.values() if change.sequence == 1]
+    found = Audit(changes=len(wanted), incidents=sum(bool(change.event.members) for change in openings))
     with Store(folder / DATABASE) as store:
         history = {change.key: digest(change) for event in store.events() for change in store.changes(event.id)}
         counts = store.counts()
-        newest = {change.event.id: change.sequence for change in undisturbed.values()}
+        last_told = sorted((undisturbed[key] for key in to_tell), key=lambda change: change.sequence)
+        newest = {change.event.id: change.sequence for change in last_told}
         receipts = {(event, place): store.receipt(event, place) for event in newest for place in PLACES}
     found.lost += len(wanted.keys() - history.keys()) + counts["pending"] + counts["dead"]
     found.lost += sum(receipts[event, place] != {"sequence": str(newest[event])} for event, place in receipts)
@@ -107,7 +115,8 @@ def audit(scenario: Scenario, folder: Path, inboxes: Path) -> Audit:
     for place in PLACES:
         told = [line.split() for line in (inboxes / place).read_text().splitlines()]
         firsts = dict.fromkeys(key for key, _ in told)
-        found.lost += len(wanted.keys() - firsts.keys())
+        found.lost += len(to_tell - firsts.keys())
+        found.needless += len(firsts.keys() - to_tell)
         found.doubled_keys += sum(wanted.get(key) != meaning for key, meaning in {(key, said) for key, said in told})
         found.sent_again += len(told) - len(firsts)
         last: Counter[str] = Counter()
@@ -196,8 +205,9 @@ def _table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['points']:,} points in {result['rounds']:,} rounds, {result['seconds']:g} s",
         *(f"  {count:6,} {kind}" for kind, count in result["by_kind"].items()),
-        f"changes       {result['changes']:,}, each to {len(PLACES)} places",
+        f"changes       {result['changes']:,}, {result['incidents']:,} incidents, told to {len(PLACES)} places",
         f"lost          {result['lost']:,}  (asked: 0)",
+        f"needless      {result['needless']:,}  (asked: 0)",
         f"doubled keys  {result['doubled_keys']:,}  (asked: 0)",
         f"out of order  {result['out_of_order']:,}  (asked: 0)",
         f"sent again    {result['sent_again']:,}, with the same key",

@@ -1,7 +1,8 @@
 """A daemon in miniature with faults at random moments, for :mod:`benchmarks.crash`.
 
-The production path from scores on: event logic, store, outbox, dispatcher. Scores come from arrays and the places that
-are told write what they hear into files, so that thousands of crashes take minutes.
+The production path from scores on: event logic, incidents, store, outbox, dispatcher. Scores come from arrays
+(:mod:`benchmarks.crash_scenario`) and the places that are told write what they hear into files, so that thousands of
+crashes take minutes.
 
 A crash is what ``kill -9`` leaves: at that very moment the database's files are copied as they are, and the next life
 starts from the copy. No clean-up of the dying process (a rollback, a checkpoint) reaches it.
@@ -16,34 +17,27 @@ import random
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import pandas as pd
-
+from benchmarks.crash_scenario import CONFIG, MONITOR, PLACES, START, STEP, Scenario, explain
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
 from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Group, Series
+from tsdiff_monitor.incidents_commit import Scored, commit_together
+from tsdiff_monitor.pipeline import Pipeline
 from tsdiff_monitor.plugins import Notifier, Receipt
+from tsdiff_monitor.results import TickResult
 from tsdiff_monitor.scores import Scores
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import FakeClock
 
-__all__ = ["DATABASE", "PLACES", "CrashError", "Faults", "Scenario", "digest", "live", "make_scenario"]
+__all__ = ["DATABASE", "CrashError", "Faults", "digest", "live"]
 
-MONITOR = "hosts"
-PLACES = ("chat", "pager", "mail")
-_ROWS, _CHUNK, _LULL = 64, 8, 60.0
-_POLICY = EventPolicy(update_every=timedelta(minutes=5), cooldown=timedelta(minutes=6), resolve_rows=3)
-_START = pd.Timestamp("2026-03-01", tz="UTC")
+_CHUNK, _LULL = 8, 60.0
 DATABASE = "state.sqlite"
 _MOMENTS = {"statement": 50, "commit": 6, "message": 4, "steps": 4}
 """Of each kind, so many may pass at most before the next point."""
@@ -51,36 +45,6 @@ _MOMENTS = {"statement": 50, "commit": 6, "message": 4, "steps": 4}
 
 class CrashError(BaseException):
     """The process ends here; nothing may catch it."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Scores of some groups, with incidents at random times."""
-
-    scores: Mapping[Group, Scores]
-
-    def undisturbed(self) -> dict[str, EventChange]:
-        """Every change by its key, when nothing ever fails."""
-        found: dict[str, EventChange] = {}
-        for group, scores in self.scores.items():
-            changes = EventTracker(_POLICY, MONITOR, group, TrackerState()).advance(scores, _explain)
-            found |= {change.key: change for change in changes}
-        return found
-
-
-def make_scenario(seed: int, groups: int = 2) -> Scenario:
-    """Three metrics of each group, and two or three bursts of high scores with noisy edges."""
-    source = np.random.default_rng(seed)
-    times = pd.date_range(_START, periods=_ROWS, freq="min", tz="UTC")
-    series = tuple(Series(name) for name in ("cpu", "disk", "net"))
-    scores: dict[Group, Scores] = {}
-    for number in range(groups):
-        score = source.uniform(0.1, 0.7, _ROWS)
-        for first in source.choice(np.arange(2, _ROWS - 16, 10), 3, replace=False):
-            score[first : first + source.integers(3, 12)] += source.uniform(0.8, 2.5)
-        group = (("host", f"web-{number}"),)
-        scores[group] = Scores(times, series, score, source.dirichlet([1.0, 1.0, 1.0], _ROWS))
-    return Scenario(scores)
 
 
 class Faults:
@@ -143,15 +107,18 @@ def live(scenario: Scenario, folder: Path, inboxes: Path, clock: FakeClock, faul
     """
     moment = faults.moment if faults is not None else _nothing
     with Store(folder / DATABASE, now=clock, factory=_connection(moment)) as store:
+        events = {event.id: event for event in store.events()}
+        assert all(member.event in events for event in events.values() for member in event.members), "half an incident"
+        pipeline = _pipeline(store)
         opened = {name: _Place(inboxes / name, moment) for name in PLACES}
         jitter = random.Random(0)  # noqa: S311
         dispatcher = Dispatcher(store, cast(dict[str, Notifier], opened), now=clock, random=jitter, sleep=clock.advance)
         try:
             while True:
                 try:
-                    behind = [_tick(store, group, scores, moment) for group, scores in scenario.scores.items()]
+                    behind = _tick(pipeline, scenario, moment)
                     dispatcher.drain(clock() + 5.0)
-                    if not any(behind) and not store.counts()["pending"]:
+                    if not behind and not store.counts()["pending"]:
                         return
                 except StoreError:
                     pass  # as the daemon does: the next tick makes up for it
@@ -166,24 +133,34 @@ def digest(change: EventChange) -> str:
     return hashlib.sha256(json.dumps(change.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _tick(store: Store, group: Group, scores: Scores, moment: Callable[..., None]) -> bool:
-    """Score the next rows of a group; False when there are none."""
-    saved = store.group_state(MONITOR, group)
-    first = 0 if saved.last_scored is None else int(scores.times.searchsorted(saved.last_scored)) + 1
-    if first >= len(scores.times):
-        return False
-    rows = slice(first, first + _CHUNK)
-    chunk = Scores(scores.times[rows], scores.series, scores.score[rows], scores.attribution[rows])
-    tracker = EventTracker(_POLICY, MONITOR, group, TrackerState.from_json(saved.tracker_json))
-    changes = tracker.advance(chunk, _explain)
-    moment("between", "steps")
-    store.commit(MONITOR, group, chunk.times[-1], tracker.state.to_json(), changes, PLACES)
-    moment("between", "steps")
-    return True
+def _pipeline(store: Store) -> Pipeline:
+    """What committing needs of one; nothing is read or fit here."""
+    absent = cast(Any, None)
+    return Pipeline(MONITOR, CONFIG, model=absent, scheduler=absent, reader=absent, store=store, models=absent)
 
 
-def _explain(time: pd.Timestamp, names: Sequence[str]) -> Mapping[str, tuple[float, float, float, float]]:
-    return dict.fromkeys(names, (float(time.minute), 1.0, 0.0, 2.0))
+def _tick(pipeline: Pipeline, scenario: Scenario, moment: Callable[..., None]) -> bool:
+    """Score the next rows of all groups, of one that could not be committed those before too; False without any."""
+    store = pipeline.store
+    last = store.last_scored(MONITOR)
+    ahead = max(last.values(), default=START - STEP) + _CHUNK * STEP
+    found: list[Scored] = []
+    for group, scores in scenario.scores.items():
+        since = last.get(group, START - STEP)
+        rows = slice(*scores.times.searchsorted([since, ahead], side="right"))
+        chunk = Scores(scores.times[rows], scores.series, scores.score[rows], scores.attribution[rows])
+        if not len(chunk.times):
+            continue
+        state = TrackerState.from_json(store.group_state(MONITOR, group).tracker_json)
+        tracker = EventTracker(CONFIG.events, MONITOR, group, state)
+        changes = tracker.advance(chunk, explain)
+        found.append(Scored(group, changes, chunk.times[-1], tracker.state.to_json()))
+    # As a tick does: groups in which something happened last, and together.
+    for part in [*([one] for one in found if not one.changes), [one for one in found if one.changes]]:
+        moment("between", "steps")
+        commit_together(pipeline, part, TickResult())  # what fails is scored again
+        moment("between", "steps")
+    return bool(found)
 
 
 def _nothing(edge: str, kind: str, errors: Sequence[Exception] = ()) -> None:

@@ -10,27 +10,23 @@ daemon does it; and with everything learned. Labels are read for the measures al
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.commands import Record, kept, series_parser
 from benchmarks.data import Task, load_tasks
 from benchmarks.measures import measure, segments_of
 from benchmarks.methods.product import as_frame
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.durations import parse_duration
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.outputs import check_writable
 
 __all__ = ["WAYS", "main"]
-
-Record = dict[str, Any]
 
 WAYS = ("never", "events hidden", "all learned")
 """When to fit again, and from what."""
@@ -45,12 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_writable(given.out)
         every = _every(given.refit)
-        records: list[Record] = []
-        for record in _records(list(load_tasks(given.data, series=given.series)), every, given):
-            records.append(record)
-            print(json.dumps(record), flush=True)
-            with atomic_path(given.out) as part:
-                part.write_text(json.dumps(records, indent=1) + "\n")
+        records = kept(_records(list(load_tasks(given.data, series=given.series)), every, given), given.out)
     except TsdiffError as error:
         print(f"benchmarks.live: {error}", file=sys.stderr)
         return 2
@@ -59,10 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of Parquet files")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
-    parser.add_argument("--series", default="*", metavar="GLOB", help="only series whose name matches")
+    parser = series_parser("live", __doc__)
     parser.add_argument("--refit", metavar="SPAN", help="fit again so often, like 7d, and compare the three ways")
     parser.add_argument("--alarms", type=float, default=1.0, metavar="N", help="allowed a week (%(default)s)")
     parser.add_argument("--fit-steps", type=int, metavar="N", help="of the detector (its default)")

@@ -19,16 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.commands import Record, kept, series_parser
 from benchmarks.data import Task, load_tasks
 from benchmarks.measures import measure
 from benchmarks.methods.product import as_frame
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.outputs import check_writable
 
 __all__ = ["main"]
-
-Record = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = time.perf_counter) -> int:
@@ -43,12 +42,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             raise DataError(f"--unseen {given.unseen}: leaves no series to fit on")
         if given.unseen and not unseen:
             raise DataError(f"--unseen {given.unseen}: no series has such a name")
-        records: list[Record] = []
-        for record in _records(tasks, unseen, alone, given, clock):
-            records.append(record)
-            print(json.dumps(record), flush=True)
-            with atomic_path(given.out) as part:
-                part.write_text(json.dumps(records, indent=1) + "\n")
+        records = kept(_records(tasks, unseen, alone, given, clock), given.out)
     except TsdiffError as error:
         print(f"benchmarks.shared: {error}", file=sys.stderr)
         return 2
@@ -57,10 +51,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.shared", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of Parquet files")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
-    parser.add_argument("--series", default="*", metavar="GLOB", help="only series whose name matches")
+    parser = series_parser("shared", __doc__)
     parser.add_argument("--unseen", default="", metavar="GLOBS", help="series to score but not fit on, comma separated")
     parser.add_argument("--against", type=Path, metavar="FILE.json", help="result file of benchmarks.accuracy")
     parser.add_argument("--method", default="diffusion", help="method of that file to compare with (%(default)s)")

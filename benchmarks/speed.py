@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import load_tasks
+from benchmarks.figures import machine
 from benchmarks.memory import peak_memory
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.errors import TsdiffError
@@ -128,14 +127,7 @@ def _memory(sizes: _Sizes) -> dict[str, float]:
 def _machine() -> dict[str, Any]:
     import torch
 
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "torch_threads": torch.get_num_threads(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-    }
+    return {**machine(), "torch_threads": torch.get_num_threads(), "torch": str(torch.__version__)}
 
 
 def _table(figures: dict[str, float], metrics: int, sizes: _Sizes) -> str:

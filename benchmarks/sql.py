@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import resource
 import sys
 import tempfile
@@ -25,6 +23,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.figures import machine
 from benchmarks.fraud_data import load, payments
 from tsdiff_connectors.sql import SqlReader
 from tsdiff_monitor.durations import parse_duration
@@ -67,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             urls = given.database or [f"sqlite:///{folder}/payments.sqlite"]
             found = [measure(table, url, given.group, pd.Timedelta(given.step)) for url in urls]
         with atomic_path(given.out) as part:
-            part.write_text(json.dumps({"machine": _machine(), "figures": found}, indent=1) + "\n")
+            part.write_text(
+                json.dumps({"machine": {**machine(), "sqlalchemy": sa.__version__}, "figures": found}, indent=1) + "\n"
+            )
     except (TsdiffError, SQLAlchemyError) as error:
         print(f"benchmarks.sql: {error}", file=sys.stderr)
         return 2
@@ -124,16 +125,6 @@ def _check(reading: Reading, table: pd.DataFrame) -> None:
     counted = sum(float(np.nansum(frame.select(["payments"]).values)) for frame in reading.frames.values())
     if counted != len(table):
         raise DataError(f"{counted:,.0f} payments were counted, but {len(table):,} were loaded")
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "sqlalchemy": sa.__version__,
-    }
 
 
 def _table(found: list[dict[str, Any]]) -> str:

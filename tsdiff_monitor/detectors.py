@@ -5,15 +5,15 @@ Detectors are imported when they are needed: a baseline never loads torch.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from tsdiff_monitor.cards import CARD, read_raw_card
 from tsdiff_monitor.config.models import MODEL_TYPES, ModelConfig
-from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
+from tsdiff_monitor.errors import CardVersionError, DamagedModelError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.rules import Rule
@@ -100,13 +100,7 @@ def fit_detector(
 
 def load_detector(directory: Path) -> Detector:
     """The detector stored in a folder, of whatever kind. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
-    path = directory / "card.json"
-    try:
-        card: Any = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelError(f"{directory}: there is no model here; fit one first") from None
-    except (OSError, ValueError) as error:
-        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
+    path, card = directory / CARD, read_raw_card(directory)
     kind = card.get("kind") if isinstance(card, dict) else None
     if not isinstance(kind, str):
         raise DamagedModelError(f"{path}: damaged, it does not say which kind of model it is; fit again")

@@ -1,25 +1,25 @@
 """Commits what a tick found in several groups, with the incidents that they are part of.
 
-An incident's change is committed in one transaction with the first group of the tick that can be committed, members
-that follow included. A crash in between loses nothing: the rest is found again, and belongs to the incident already.
+Where there is an incident, it and all these groups are one transaction: a crash leaves the whole of it, or nothing,
+which is then found again. Otherwise each group is a transaction of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from tsdiff_monitor.change_details import linked
 from tsdiff_monitor.delivery.audience import audience
-from tsdiff_monitor.errors import TsdiffError
+from tsdiff_monitor.errors import StoreError, TsdiffError
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.frame import Group, group_name
 from tsdiff_monitor.incidents import Joined, join, own_name
 from tsdiff_monitor.results import TickResult
+from tsdiff_monitor.store.commits import PartsError
+from tsdiff_monitor.store.records import GroupCommit
 from tsdiff_monitor.unexpected import unexpected
 
 if TYPE_CHECKING:
@@ -29,48 +29,78 @@ __all__ = ["Scored", "commit_together"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
-    """What is to be committed of one group: ``rows`` scored up to ``last``, the event logic's memory, the changes.
+class Scored(GroupCommit):
+    """What is to be committed of one group, of which ``rows`` were scored."""
 
-    None for ``last`` and ``tracker``: what is stored stays.
-    """
-
-    group: Group
-    changes: Sequence[EventChange]
-    last: pd.Timestamp | None = None
-    tracker: dict[str, Any] | None = None
     rows: int = 0
 
 
 def commit_together(pipeline: Pipeline, found: Sequence[Scored], result: TickResult) -> None:
     """Commit each group, told of as itself or as part of an incident; the outcome is in ``result``.
 
-    A group that cannot be committed is an error there and stops no other; it is scored again by the next tick. Where
-    incidents cannot be worked out, each group is told of by itself.
+    A group that cannot be committed is an error there and stops no other; it is scored again by the next tick, as all
+    are when the store fails. Where a bug keeps incidents from being worked out, each group is told of by itself: many
+    messages are better than none.
     """
-    joined, waiting = Joined(), list[EventChange]()
+    left = list(found)
+    try:
+        incidents, untold = _incidents(pipeline, left, result)
+        while incidents:
+            hears = audience(pipeline.monitor, pipeline.routes, pipeline.store, untold=untold)
+            try:
+                pipeline.store.commit_all(pipeline.name, left, incidents, hears)
+            except PartsError as error:
+                for group in [one.group for one in left if one.group in error.causes]:
+                    _fail(pipeline, group, error.causes[group], result)
+                left = [one for one in left if one.group not in error.causes]
+                if None in error.causes:
+                    result.errors.append(("incidents", unexpected(error.causes[None], monitor=pipeline.name)))
+                    incidents, untold = [], set()
+                else:  # an incident must not name those that are not there
+                    incidents, untold = _incidents(pipeline, left, result)
+            else:
+                _count(left, result)
+                result.changes.extend(incidents)
+                return
+    except StoreError as error:  # all of it is found again, and must not be told in pieces now
+        result.errors.extend((group_name(one.group), error) for one in left)
+        return
+    hears = audience(pipeline.monitor, pipeline.routes, pipeline.store, untold=untold)
+    for one in left:
+        try:
+            pipeline.store.commit(pipeline.name, one.group, one.last, one.tracker, one.changes, hears)
+        except Exception as error:  # one group must not stop the others
+            _fail(pipeline, one.group, error, result)
+        else:
+            _count([one], result)
+
+
+def _incidents(
+    pipeline: Pipeline, found: Sequence[Scored], result: TickResult
+) -> tuple[list[EventChange], Collection[str]]:
+    """Changes of incidents, and the keys of those that nobody is to be told of by themselves."""
     try:
         joined = _joined(pipeline, [change for one in found for change in one.changes])
-        waiting = [_detailed(pipeline, change, parts) for change, parts in joined.incidents]
-    except Exception as error:  # many messages are better than none
-        joined = Joined()
+        return [_detailed(pipeline, change, parts) for change, parts in joined.incidents], joined.untold
+    except StoreError:
+        raise
+    except Exception as error:
         result.errors.append(("incidents", unexpected(error, monitor=pipeline.name)))
-    hears = audience(pipeline.monitor, pipeline.routes, pipeline.store, untold=joined.untold)
-    for one in found:
-        changes = [*one.changes, *waiting]
-        try:
-            pipeline.store.commit(pipeline.name, one.group, one.last, one.tracker, changes, hears)
-        except TsdiffError as error:
-            result.errors.append((group_name(one.group), error))
-            continue
-        except Exception as error:  # a bug in one group must not stop the others
-            where = group_name(one.group)
-            result.errors.append((where, unexpected(error, monitor=pipeline.name, group=where)))
-            continue
-        waiting = []
-        result.changes.extend(changes)
+        return [], set()
+
+
+def _count(committed: Sequence[Scored], result: TickResult) -> None:
+    for one in committed:
+        result.changes.extend(one.changes)
         result.rows += one.rows
         result.groups += one.last is not None
+
+
+def _fail(pipeline: Pipeline, group: Group, error: Exception, result: TickResult) -> None:
+    where = group_name(group)
+    if not isinstance(error, TsdiffError):
+        error = unexpected(error, monitor=pipeline.name, group=where)
+    result.errors.append((where, error))
 
 
 def _joined(pipeline: Pipeline, changes: Sequence[EventChange]) -> Joined:

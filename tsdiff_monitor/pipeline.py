@@ -20,11 +20,12 @@ from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.delivery.routes import Route
-from tsdiff_monitor.detectors import Detector, fit_detector
-from tsdiff_monitor.errors import ModelError, SourceError, TsdiffError
+from tsdiff_monitor.detectors import fit_detector
+from tsdiff_monitor.errors import SourceError, TsdiffError
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.frame import Frame, Group, floor_time, group_name
 from tsdiff_monitor.frame_edits import any_since, masked, trimmed, without
+from tsdiff_monitor.group_detectors import group_detectors
 from tsdiff_monitor.group_scoring import data_ranges, score_groups
 from tsdiff_monitor.incidents import called
 from tsdiff_monitor.plugins import Reader, Reading, ReadRequest, Writer
@@ -184,7 +185,7 @@ class Pipeline:
             for group in frames
             if group not in result.without_model
         }
-        detectors = self._detectors(firsts, frames, cold, result, clock)
+        detectors = group_detectors(self, cold, firsts, frames, result, clock)
         score_groups(self, detectors, frames, firsts, share, result)
         if absent:
             track_absences(self, end, result)
@@ -216,34 +217,6 @@ class Pipeline:
                 reason="partial",
             )
         return reading
-
-    def _detectors(
-        self,
-        firsts: Mapping[Group, pd.Timestamp],
-        frames: Mapping[Group, Frame],
-        cold: ColdStart | None,
-        result: TickResult,
-        clock: Callable[[], float],
-    ) -> dict[Group, Detector]:
-        """What scores each group: its model, or what stands in for it."""
-        found: dict[Group, Detector | None] = {}
-        for group in firsts:
-            try:
-                found[group] = self.models.get(self.name, group)
-            except ModelError as error:
-                found[group] = None
-                result.without_model.append(group)
-                if self.models.exists(self.name, group):
-                    result.errors.append((group_name(group), error))
-            except Exception as error:  # a bug in one group must not stop the others
-                found[group] = None
-                result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
-        if cold is not None:
-            missing = {group: first for group, first in firsts.items() if found[group] is None}
-            cold.prepare(missing, frames, result, clock)
-            found |= {group: cold.get(group) for group in missing}
-            result.cold_start.extend(group for group in missing if found[group] is not None)
-        return {group: detector for group, detector in found.items() if detector is not None}
 
     def _cold_start(self) -> ColdStart | None:
         if isinstance(self.model, DiffusionModelConfig) and (self.model.shared or self.model.cold_start != "none"):

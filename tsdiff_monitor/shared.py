@@ -23,11 +23,12 @@ import numpy as np
 import torch
 
 import tsdiff_monitor
+from tsdiff_monitor.cards import CARD_VERSION, StoredCard
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.diffusion.build import untrained
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.training import TrainingGroup, TrainingPlan, train_shared
-from tsdiff_monitor.diffusion.weights import CARD_VERSION, StoredCard, load_stored, save_model
+from tsdiff_monitor.diffusion.weights import load_stored, save_model
 from tsdiff_monitor.errors import DamagedModelError, DataError, ModelError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.pooled_fit import pooled_calibrations

@@ -1,7 +1,7 @@
 """Fires alerts in Prometheus' Alertmanager and resolves them, as Prometheus itself would.
 
 API: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml (``POST /api/v2/alerts``).
-What the labels are, and why the severity is one of them: ``docs/notifiers-more.md``.
+What the labels are, and why the severity is one of them: ``docs/notifiers.md``.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class JsonTemplate:
 
 
 def _variables(change: EventChange) -> dict[str, Any]:
-    """What a template can name; ``docs/notifiers-more.md`` lists it."""
+    """What a template can name; ``docs/webhook-templates.md`` lists it."""
     raw = change.to_json()
     named, left = top_culprits(change.event)
     return {

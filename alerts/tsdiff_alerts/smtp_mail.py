@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
@@ -106,6 +106,7 @@ class EmailNotifier:
         self._config = config
         self._context = context
         self._draw = picture
+        self._pictures_failed = 0
 
     def notify(self, change: EventChange) -> None:
         """Send one mail. Raises :class:`DeliveryError`; the reasons are in the module's table.
@@ -113,25 +114,32 @@ class EmailNotifier:
         It is delivered when the server takes it for one recipient; the refused ones are logged. A picture that cannot
         be drawn, or that makes the mail too large, is left out.
         """
-        picture = self._picture(change)
+        picture, failed = None, ""
+        try:
+            picture = self._picture(change)
+        except Exception as error:  # whatever a drawing library raises: the words matter more
+            failed = type(error).__name__
         try:
             self._send(self._composed(change, picture))
         except DeliveryError as error:
             if error.reason != "too_large" or picture is None:
                 raise
             self._send(self._composed(change, None))
+            failed = error.reason
+        if failed:
+            self._pictures_failed += 1
+            _log.warning("the picture of a mail failed", notifier=self._context.name, key=change.key, error=failed)
+
+    def stats(self) -> Mapping[str, float]:
+        """How many mails went without their picture."""
+        return {"pictures_failed_total": self._pictures_failed}
 
     def _picture(self, change: EventChange) -> bytes | None:
-        try:
-            if self._draw is not None:
-                return self._draw(change)
-            from tsdiff_alerts.picture import draw
+        if self._draw is not None:
+            return self._draw(change)
+        from tsdiff_alerts.picture import draw
 
-            return draw(change)
-        except Exception as error:  # whatever a drawing library raises: the words matter more
-            kind = type(error).__name__
-            _log.warning("the picture of a mail failed", notifier=self._context.name, key=change.key, error=kind)
-            return None
+        return draw(change)
 
     def _composed(self, change: EventChange, picture: bytes | None) -> EmailMessage:
         config = self._config

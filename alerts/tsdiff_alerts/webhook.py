@@ -1,7 +1,7 @@
 """Posts an event's changes as JSON to any HTTP endpoint, signed where a secret is given.
 
 The payload and how to verify the signature are documented in ``docs/plugins.md``; templates, which replace the payload
-by one of the user's own, in ``docs/notifiers-more.md``.
+by one of the user's own, in ``docs/webhook-templates.md``.
 """
 
 from __future__ import annotations

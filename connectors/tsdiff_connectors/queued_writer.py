@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import structlog
 from pydantic import Field, field_validator
 
@@ -128,7 +127,7 @@ class QueuedWriter:
             message = f"writer {self._context.name!r}: {error}"
             raise WriteError(message, recoverable=True, reason="disk_full" if full else "queue") from error
         with self._changed:
-            self._counts["future"] += int(np.isfinite(late.values).sum())
+            self._counts["future"] += late.samples
             self._counts["dropped"] += put.dropped
             if put.samples and not self._stopping:
                 self._begin()

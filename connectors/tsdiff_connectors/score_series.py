@@ -50,6 +50,11 @@ class ScoreRows:
     def __len__(self) -> int:
         return len(self.times_ms)
 
+    @property
+    def samples(self) -> int:
+        """How many values there are."""
+        return int(np.isfinite(self.values).sum())
+
     def rows(self, kept: slice | np.ndarray) -> ScoreRows:
         """Only some of the times."""
         return ScoreRows(self.source, self.layout, self.times_ms[kept], self.values[:, kept])

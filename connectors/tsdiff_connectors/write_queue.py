@@ -12,18 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tsdiff_connectors.score_series import ScoreRows
 from tsdiff_connectors.write_queue_file import QueueFile
+from tsdiff_connectors.write_queue_pieces import cut, joined, packed, unpacked
 from tsdiff_monitor.store.database import Database
 
 __all__ = ["Head", "Put", "Waiting", "WriteQueue"]
 
-_CELLS = 50_000
-"""An entry holds at most about as many cells, so that one request never has to be larger."""
-_SPAN_MS = 1_800_000
-"""... and rows of at most half an hour: see :meth:`WriteQueue.head`."""
 _MAX_ENTRIES = 5_000
 _DAY = 86_400
 _FORGOTTEN_AFTER = 30 * _DAY
@@ -157,7 +152,7 @@ class WriteQueue:
                     "SET last_ms = excluded.last_ms, touched = excluded.touched",
                     (rows.source, int(fresh.times_ms[-1]), self._now()),
                 )
-            samples = int(np.isfinite(fresh.values).sum())
+            samples = fresh.samples
             if samples:
                 self._insert(connection, fresh)
             dropped = self._make_room(connection)
@@ -168,23 +163,10 @@ class WriteQueue:
         digest = hashlib.sha256(rows.layout).digest()
         connection.execute("INSERT OR IGNORE INTO layouts (digest, layout) VALUES (?, ?)", (digest, rows.layout))
         (layout,) = connection.execute("SELECT id FROM layouts WHERE digest = ?", (digest,)).fetchone()
-        size = max(_CELLS // len(rows.values), 1)
-        (ends,) = np.nonzero(np.diff(rows.times_ms // _SPAN_MS, append=-1))
-        starts = [0, *(ends[:-1] + 1).tolist()]
-        spans = [
-            (at, min(at + size, end))
-            for start, end in zip(starts, (ends + 1).tolist(), strict=True)
-            for at in range(start, end, size)
-        ]
-        for first, last in spans:
-            part = rows.rows(slice(first, last))
-            payload = part.times_ms.astype("<i8").tobytes() + part.values.astype("<f8").tobytes()
-            samples = int(np.isfinite(part.values).sum())
-            entry = (rows.source, layout, len(part), samples, int(part.times_ms[0]), payload)
-            connection.execute(
-                "INSERT INTO entries (source, layout, times, samples, first_ms, payload) VALUES (?, ?, ?, ?, ?, ?)",
-                entry,
-            )
+        connection.executemany(
+            "INSERT INTO entries (source, layout, times, samples, first_ms, payload) VALUES (?, ?, ?, ?, ?, ?)",
+            ((one.source, layout, len(one), one.samples, int(one.times_ms[0]), packed(one)) for one in cut(rows)),
+        )
 
     def _make_room(self, connection: sqlite3.Connection) -> int:
         """Drop the oldest entries that are not being sent until the queue fits; the number of samples dropped."""
@@ -213,24 +195,14 @@ class WriteQueue:
             "SELECT source, layout, times, samples, payload FROM entries "
             "WHERE id IN (SELECT id FROM sending) ORDER BY first_ms, id"
         )
-        parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-        sources: dict[int, str] = {}
+        pieces: dict[int, list[ScoreRows]] = {}
         total = 0
-        for source, layout, times, samples, payload in database.read(query):
-            numbers = np.frombuffer(payload, "<f8", offset=8 * times).reshape(-1, times)
-            parts.setdefault(layout, []).append((np.frombuffer(payload, "<i8", times), numbers))
-            sources[layout] = source
+        for source, number, times, samples, payload in database.read(query):
+            known = pieces.setdefault(number, [])
+            layout = known[0].layout if known else self._layout(database, number)
+            known.append(unpacked(source, layout, times, payload))
             total += samples
-        rows = {
-            layout: ScoreRows(
-                sources[layout],
-                self._layout(database, layout),
-                np.concatenate([times for times, _ in found]),
-                np.concatenate([values for _, values in found], axis=1),
-            )
-            for layout, found in parts.items()
-        }
-        return Head(self._number, total, again, rows)
+        return Head(self._number, total, again, {number: joined(found) for number, found in pieces.items()})
 
     def _oldest(self, database: Database, max_samples: int) -> list[int]:
         """The entries that go together, at least one where there is any."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.crash import audit, main
-from benchmarks.crash_world import DATABASE, PLACES, Scenario, live, make_scenario
+from benchmarks.crash_scenario import PLACES, Scenario, make_scenario
+from benchmarks.crash_world import DATABASE, digest, live
 from benchmarks.storm import LIMITS, storm
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import FakeClock
@@ -30,7 +31,8 @@ def test_fifty_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     out = tmp_path / "crash.json"
     assert main(["--points", "50", "--kill", "4", "--events", "10", "--seed", "3", "--out", str(out)]) == 0
     found = json.loads(out.read_text())
-    assert (found["points"], found["lost"], found["doubled_keys"], found["out_of_order"]) == (50, 0, 0, 0)
+    wrong = [found[name] for name in ("lost", "needless", "doubled_keys", "out_of_order")]
+    assert (found["points"], *wrong) == (50, 0, 0, 0, 0)
     assert found["by_kind"]["kill -9"] == 4
     assert len(found["by_kind"]) > 5
     assert found["changes"] > 20
@@ -44,6 +46,22 @@ def test_an_undisturbed_life_is_clean(lived: tuple[Scenario, Path, Path]) -> Non
     assert found.changes >= 4
     assert found.good
     assert found.sent_again == 0
+
+
+def test_a_life_with_an_incident_is_clean(tmp_path: Path) -> None:
+    """Of a common burst the places hear once; one message about a member besides is seen."""
+    scenario, inboxes = make_scenario(2), tmp_path / "told"
+    inboxes.mkdir()
+    live(scenario, tmp_path / "state", inboxes, FakeClock())
+    found = audit(scenario, tmp_path / "state", inboxes)
+    assert found.incidents > 0
+    assert found.good
+    changes, to_tell = scenario.undisturbed()
+    untold = next(key for key in changes if key not in to_tell)
+    with (inboxes / PLACES[0]).open("a") as inbox:
+        inbox.write(f"{untold} {digest(changes[untold])}\n")
+    found = audit(scenario, tmp_path / "state", inboxes)
+    assert (found.needless, found.good) == (1, False)
 
 
 def dropped(lines: list[str]) -> list[str]:

@@ -12,7 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.testing import example_event
 
 Row = Callable[[int], str]
 
@@ -76,6 +78,26 @@ def test_one_failing_monitor_stops_no_other(
     assert outcome.code == 1
     assert lines(outcome.out)
     assert f"error: monitor broken: {tmp_path / 'nowhere.csv'}: there is no such file" in outcome.err
+
+
+def test_old_events_are_forgotten(
+    cli: Any, write_config: Any, document: dict[str, Any], at: Row, tmp_path: Path
+) -> None:
+    """As by the daemon: what is over for longer than ``keep_events``, by the rows and not by the clock."""
+    document["settings"]["keep_events"] = "28d"
+    config = write_config(document)
+    cli("once", "--config.file", config, "--now", at(300))
+    with Store(tmp_path / "data" / "state.sqlite") as store:
+        for name, days in (("old", 29), ("young", 27)):
+            end = pd.Timestamp(at(299)) - pd.Timedelta(days=days)
+            event = example_event(id=name, start=end, last=end, end=end)
+            store.commit("hosts", event.group, None, {}, [EventChange(Change.resolved, event, 1)], ())
+    outcome = cli("once", "--config.file", config)  # years after the last row
+    assert outcome.code == 0
+    assert "1 old event forgotten" in outcome.err
+    with Store(tmp_path / "data" / "state.sqlite") as store:
+        assert "young" in {event.id for event in store.events()} and store.event("old") is None
+    assert "forgotten" not in cli("once", "--config.file", config).err
 
 
 def card_of(tmp_path: Path, group: str) -> Path:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import gzip
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.connectors.influx_replay import Asked, Replay, Reply, annotated, closing_readers, flux_answer, influx_reader
+from tests.connectors.influx_cases import START, TOKEN, Serve, ShortForm, request, serve
+from tests.connectors.influx_replay import Asked, Reply, annotated, closing_readers, flux_answer, influx_reader
 from tests.servers.certificates import Authority
 from tests.servers.faults import FaultProxy
 from tsdiff_connectors.influxdb import InfluxReader
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import Query, ReadRequest
-from tsdiff_monitor.testing import ReaderConformance
 
-__all__ = ["closing_readers"]  # a fixture of every test here
+__all__ = ["closing_readers", "serve"]  # fixtures
 
-HOUR = pd.Timestamp("2024-05-01T03:00:00Z")
-START = HOUR.value // 10**9
-MINUTE = pd.Timedelta("1min")
 GIVEN = 'from(bucket: "b") |> range(start: v.timeRangeStart, stop: v.timeRangeStop)'
 WINDOWS = f'{GIVEN} |> filter(fn: (r) => r._field == "idle") |> aggregateWindow(every: v.windowPeriod, fn: mean)'
 DATA = {
@@ -34,35 +31,11 @@ DATA = {
     for k, host in enumerate("ab")
 }
 
-Serve = Callable[..., Replay]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts a server that answers with a text, a reply, or what a function says."""
-    started: list[Replay] = []
-
-    def start(answer: str | Reply | Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> Replay:
-        def fixed(asked: Asked) -> Reply:
-            return answer if isinstance(answer, Reply) else Reply.text(str(answer))
-
-        started.append(Replay(answer if callable(answer) else fixed, tls))
-        return started[-1]
-
-    yield start
-    for replay in started:
-        replay.close()
-
 
 def reader(url: str, **config: Any) -> InfluxReader:
     """A reader of one organization."""
-    options = {"org": "acme", "token": "tok-en-1", "bucket": "telegraf/autogen", "retries": 0, **config}
+    options = {"org": "acme", "token": TOKEN, "bucket": "telegraf/autogen", "retries": 0, **config}
     return influx_reader(2, url, **{name: value for name, value in options.items() if value is not None})
-
-
-def request(*queries: Query, rows: int = 10, groupby: tuple[str, ...] = ()) -> ReadRequest:
-    """The first rows of the hour in which the data begin."""
-    return ReadRequest(queries, HOUR, HOUR + rows * MINUTE, MINUTE, groupby)
 
 
 def read(url: str, expr: str = GIVEN, **config: Any) -> Frame:
@@ -72,23 +45,14 @@ def read(url: str, expr: str = GIVEN, **config: Any) -> Frame:
     return reading.frames[()]
 
 
-class TestShortForm(ReaderConformance):
+class TestShortForm(ShortForm):
     """The promises of every reader, kept for queries in the short form."""
 
-    secrets = ("tok-en-1",)
+    def reader(self, url: str) -> InfluxReader:
+        return reader(url)
 
-    @pytest.fixture(autouse=True)
-    def _server(self, serve: Serve) -> None:
-        self.url = serve(flux_answer(DATA)).url
-
-    def make(self) -> InfluxReader:
-        return reader(self.url)
-
-    def request(self) -> ReadRequest:
-        return request(Query("idle", "cpu.idle"), Query("n", "cpu.idle | count"), groupby=("host",))
-
-    def broken(self) -> InfluxReader:
-        return reader("http://127.0.0.1:9")
+    def answer(self, asked: Asked) -> Reply:
+        return flux_answer(DATA)(asked)
 
 
 class TestFlux(TestShortForm):
@@ -260,7 +224,7 @@ def test_wrong_credentials_are_told_without_them(serve: Serve) -> None:
     with pytest.raises(SourceError, match="check `token`") as caught:
         read(serve(Reply.text(body, status=401)).url)
     shown = f"{caught.value}{caught.value.__cause__!r}{caught.value.__context__!r}"
-    assert "tok-en-1" not in shown
+    assert TOKEN not in shown
 
 
 def test_an_answer_that_is_too_large_is_cut_off(serve: Serve) -> None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from tests.connectors.influx_replay import Asked, Replay, Reply, closing_readers, influx_reader, jsonl_answer
+from tests.connectors.influx_cases import START, TOKEN, Serve, ShortForm, request, serve
+from tests.connectors.influx_replay import Asked, Reply, closing_readers, influx_reader, jsonl_answer
 from tsdiff_connectors.influxdb import InfluxReader
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.plugins import Query, Reading, ReadRequest
-from tsdiff_monitor.testing import ReaderConformance
+from tsdiff_monitor.plugins import Query, Reading
 
-__all__ = ["closing_readers"]  # a fixture of every test here
+__all__ = ["closing_readers", "serve"]  # fixtures
 
-HOUR = pd.Timestamp("2024-05-01T03:00:00Z")
-START = HOUR.value // 10**9
-MINUTE = pd.Timedelta("1min")
 SQL = """SELECT date_bin($interval, time) AS time, host, avg(idle) AS value FROM cpu
 WHERE $timeFilter GROUP BY 1, host ORDER BY 1"""
 DATA = {
@@ -28,34 +23,10 @@ DATA = {
     for k, host in enumerate("ab")
 }
 
-Serve = Callable[[str | Reply | Callable[[Asked], Reply]], Replay]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts a server that answers with a text, a reply, or what a function says."""
-    started: list[Replay] = []
-
-    def start(answer: str | Reply | Callable[[Asked], Reply]) -> Replay:
-        def fixed(asked: Asked) -> Reply:
-            return answer if isinstance(answer, Reply) else Reply.text(str(answer))
-
-        started.append(Replay(answer if callable(answer) else fixed))
-        return started[-1]
-
-    yield start
-    for replay in started:
-        replay.close()
-
 
 def reader(url: str, **config: Any) -> InfluxReader:
     """A reader of one database."""
-    return influx_reader(3, url, **{"database": "metrics", "token": "tok-en-1", "retries": 0, **config})
-
-
-def request(*queries: Query, rows: int = 10, groupby: tuple[str, ...] = ()) -> ReadRequest:
-    """The first rows of the hour in which the data begin."""
-    return ReadRequest(queries, HOUR, HOUR + rows * MINUTE, MINUTE, groupby)
+    return influx_reader(3, url, **{"database": "metrics", "token": TOKEN, "retries": 0, **config})
 
 
 def read(url: str, expr: str = SQL, **config: Any) -> Reading:
@@ -63,23 +34,14 @@ def read(url: str, expr: str = SQL, **config: Any) -> Reading:
     return reader(url, **config).read(request(Query("q", expr)))
 
 
-class TestShortForm(ReaderConformance):
+class TestShortForm(ShortForm):
     """The promises of every reader, kept for queries in the short form, which go out in InfluxQL."""
 
-    secrets = ("tok-en-1",)
+    def reader(self, url: str) -> InfluxReader:
+        return reader(url)
 
-    @pytest.fixture(autouse=True)
-    def _server(self, serve: Serve) -> None:
-        self.url = serve(jsonl_answer(DATA)).url
-
-    def make(self) -> InfluxReader:
-        return reader(self.url)
-
-    def request(self) -> ReadRequest:
-        return request(Query("idle", "cpu.idle"), Query("n", "cpu.idle | count"), groupby=("host",))
-
-    def broken(self) -> InfluxReader:
-        return reader("http://127.0.0.1:9")
+    def answer(self, asked: Asked) -> Reply:
+        return jsonl_answer(DATA)(asked)
 
 
 def test_sql_goes_out_with_the_span_put_in(serve: Serve) -> None:
@@ -167,7 +129,7 @@ def test_what_the_server_says_is_told(serve: Serve, status: int, body: str, reas
         read(serve(Reply.text(body, status=status)).url)
     assert caught.value.reason == reason
     assert (body[10:30] if body else "500") in str(caught.value)
-    assert "tok-en-1" not in str(caught.value)
+    assert TOKEN not in str(caught.value)
 
 
 def test_an_answer_that_is_too_large_is_cut_off(serve: Serve) -> None:

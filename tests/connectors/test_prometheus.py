@@ -20,7 +20,7 @@ from tests.connectors.prometheus_stub import HOUR, MINUTE, Stub, column, reader,
 from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.prometheus import PrometheusReader
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.plugins import Query, ReadRequest
+from tsdiff_monitor.plugins import Context, Query, ReadRequest
 from tsdiff_monitor.testing import ReaderConformance
 
 A, B = {"instance": "a"}, {"instance": "b"}
@@ -279,11 +279,25 @@ def test_a_configuration_that_cannot_work_is_refused(config: dict[str, Any], wor
 
 
 def test_closing_twice_is_safe() -> None:
-    """Threads and connections end."""
-    of = reader(Stub({}))
+    """The first time ends the reader's threads and its connections; the second finds nothing left to end."""
+    closed: list[httpx.MockTransport] = []
+
+    class Connections(httpx.MockTransport):
+        def close(self) -> None:
+            closed.append(self)
+
+    before = set(threading.enumerate())
+    config = PrometheusReader.Config.model_validate({"url": "http://metrics.example/prom"})
+    of = PrometheusReader(config, Context("prom", transport=Connections(Stub({}))))
     of.read(request(0, 5, "q"))
-    of.close()
-    of.close()
+    threads = set(threading.enumerate()) - before
+    assert threads and not closed
+    for _ in range(2):
+        of.close()
+        for thread in threads:
+            thread.join(10)
+        assert not any(thread.is_alive() for thread in threads)
+        assert len(closed) == 1
 
 
 def test_every_key_is_documented() -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.daemon.metrics import Metrics
-from tsdiff_monitor.delivery.dispatcher import Attempt
+from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
+from tsdiff_monitor.delivery.refreshing import Refreshing
 from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.store.store import Store
 
-_OF_WRITERS = "tsdiff_writer_"
+_OF_PLUGINS = ("tsdiff_writer_", "tsdiff_notifier_")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
-def exported() -> dict[str, tuple[str, str, str]]:
+def exported(folder: Path) -> dict[str, tuple[str, str, str]]:
     """Name to type, labels and help text, of every metric of the code."""
     metrics = Metrics(CollectorRegistry())
     found = {}
@@ -23,27 +27,41 @@ def exported() -> dict[str, tuple[str, str, str]]:
         for family in metric.collect() if hasattr(metric, "describe") else ():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             found[name] = (family.type, ", ".join(f"`{label}`" for label in metric._labelnames), family.documentation)
+    with Store(folder / "state.sqlite") as store:
+        dispatcher, refreshing = Dispatcher(store, {}, random=random.Random(0)), Refreshing(store, {})
+        for family in DeliveryMetrics(store, dispatcher, refreshing, ()).collect():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            found[name] = (family.type, "`notifier`", family.documentation)
     return found
 
 
-def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+def test_every_metric_is_documented_and_every_documented_one_exists(tmp_path: Path) -> None:
     """The tables list exactly the exported metrics, each with its type, labels and help text."""
     rows = re.findall(r"^\| `(tsdiff_\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|$", DOCUMENT, re.MULTILINE)
     documented = {name: (kind, labels.strip(), meaning.strip()) for name, kind, labels, meaning in rows}
     assert len(rows) == len(documented)
-    own = {name: row for name, row in documented.items() if not name.startswith(_OF_WRITERS)}
-    assert own == exported()
+    own = {name: row for name, row in documented.items() if not name.startswith(_OF_PLUGINS)}
+    assert own == exported(tmp_path)
 
 
-def test_the_numbers_of_writers_are_documented() -> None:
-    """What the shipped writers count of themselves stands in the table of plug-ins, totals as counters."""
+def test_the_numbers_of_plugins_are_documented() -> None:
+    """What the shipped ones count of themselves stands in the table of plug-ins, totals as counters."""
+    from tsdiff_alerts.slack import SlackNotifier
+    from tsdiff_alerts.smtp_mail import EmailNotifier
     from tsdiff_connectors.remote_write import RemoteWriter
 
     writer = RemoteWriter(RemoteWriter.Config.model_validate({"url": "http://127.0.0.1:9/write"}), Context())
-    kinds = {f"{_OF_WRITERS}{name}": "counter" if name.endswith("_total") else "gauge" for name in writer.stats()}
+    mail = {"host": "127.0.0.1", "from": "m@example.org", "to": ["a@example.org"]}
+    chat = {"token": "xoxb-t", "channel": "C0X"}
+    names = [f"tsdiff_writer_{name}" for name in writer.stats()]
+    for notifier in (
+        EmailNotifier(EmailNotifier.Config.model_validate(mail), Context()),
+        SlackNotifier(SlackNotifier.Config.model_validate(chat), Context()),
+    ):
+        names += [f"tsdiff_notifier_{name}" for name in notifier.stats()]
     writer.close()
-    rows = re.findall(rf"^\| `({_OF_WRITERS}\w+)` \| (\w+) \|", DOCUMENT, re.MULTILINE)
-    assert dict(rows) == kinds
+    rows = re.findall(rf"^\| `((?:{'|'.join(_OF_PLUGINS)})\w+)` \| (\w+) \|", DOCUMENT, re.MULTILINE)
+    assert dict(rows) == {name: "counter" if name.endswith("_total") else "gauge" for name in names}
 
 
 def test_every_value_of_a_closed_label_is_documented() -> None:

@@ -149,7 +149,9 @@ def test_from_start_to_kill_to_restart_to_stop(tmp_path: Path, start: Start) -> 
     """
     first = start()
     assert first.eventually(first.ready), first.log
-    assert "tsdiff_build_info" in first.get("/metrics").text
+    shown = first.get("/metrics").text
+    for metric in ("tsdiff_build_info", 'tsdiff_outbox_dead{notifier="inbox"} 0.0', "tsdiff_delivery_circuit_open"):
+        assert metric in shown
     assert first.eventually(lambda: bool(first.events())), first.log
     first.kill()
 

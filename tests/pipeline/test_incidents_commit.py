@@ -110,21 +110,21 @@ def test_who_hears_of_a_member_hears_of_the_incident(make: MakePipeline, hosts: 
     assert silent.store.due(1e12, 9) == []
 
 
-def test_a_group_that_cannot_be_committed_takes_nothing_with_it(
+def test_a_store_that_fails_for_a_moment_changes_no_message(
     make: MakePipeline, hosts: dict[Group, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The incident is committed with the next one; the group's own event follows with the next tick, untold."""
-    pipeline = make(hosts)
-    commit, failures = pipeline.store.commit, [StoreError("locked")]
+    """Nothing of the incident is committed; the next tick finds all of it again and tells it as one."""
+    pipeline, failures = make(hosts), [StoreError("locked")]
+    commit_all = pipeline.store.commit_all
 
-    def failing(monitor: str, group: Group, *arguments: Any) -> None:
-        if arguments[2] and failures:  # the first that has changes
+    def failing(*arguments: Any) -> None:
+        if failures:
             raise failures.pop()
-        commit(monitor, group, *arguments)
+        commit_all(*arguments)
 
-    monkeypatch.setattr(pipeline.store, "commit", failing)
+    monkeypatch.setattr(pipeline.store, "commit_all", failing)
     results = replay(pipeline, hosts[HOSTS[0]], 5)
-    assert [where for result in results for where, _ in result.errors] == ["instance=web-1"]
+    assert [where for result in results for where, _ in result.errors] == [f"instance=web-{n}" for n in range(1, 5)]
     heard = told(pipeline)
     assert len({change.event.id for change in heard}) == 1
     assert len(heard[0].event.members) == 4 and heard[-1].change is Change.resolved

@@ -14,17 +14,16 @@ from tsdiff_monitor.baselines.config import BaselineModelConfig
 from tsdiff_monitor.baselines.forecaster import Forecaster
 from tsdiff_monitor.baselines.seasonal import Seasonal
 from tsdiff_monitor.baselines.smoothing import Smoothing
-from tsdiff_monitor.diffusion.weights import read_card
+from tsdiff_monitor.cards import CARD, MetricCard, metric_cards, read_card, scaler_of
 from tsdiff_monitor.errors import DamagedModelError
 from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings_model import StrictModel
 
-__all__ = ["CARD_VERSION", "BaselineCard", "MetricCard", "describe_metrics", "load_card", "save_card"]
+__all__ = ["CARD_VERSION", "BaselineCard", "BaselineMetric", "describe_metrics", "load_card", "save_card"]
 
 CARD_VERSION = 1
-_CARD = "card.json"
 _NORMALISER_FLOOR = 0.1
 """Least expected residual of a metric: one that hardly ever moves must not dominate by a rounding."""
 
@@ -32,17 +31,12 @@ Law = Annotated[Smoothing | Seasonal | Forecaster, Field(discriminator="method")
 """What forecasts."""
 
 
-class MetricCard(StrictModel):
+class BaselineMetric(MetricCard):
     """One metric: its scale in the history, and its residuals on held-out rows, in units of that scale.
 
     ``normaliser`` is their mean size, ``lower`` and ``upper`` are the quantiles of the expected band.
     """
 
-    name: str
-    location: float
-    scale: float
-    constant: bool
-    empty: bool
     normaliser: float
     lower: float
     upper: float
@@ -55,7 +49,7 @@ class BaselineCard(StrictModel):
     code_version: str
     kind: str
     config: BaselineModelConfig
-    metrics: tuple[MetricCard, ...]
+    metrics: tuple[BaselineMetric, ...]
     law: Law
     calibration: Calibration
     widening: float
@@ -74,32 +68,25 @@ class BaselineCard(StrictModel):
 
     def scaler(self) -> Scaler:
         """The scaler of the fit."""
-        return Scaler(
-            np.array([m.location for m in self.metrics]),
-            np.array([m.scale for m in self.metrics]),
-            np.array([m.constant for m in self.metrics], dtype=bool),
-            np.array([m.empty for m in self.metrics], dtype=bool),
-        )
+        return scaler_of(self.metrics)
 
     def digest(self) -> str:
         """SHA-256 of the card without its own."""
         return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
 
 
-def describe_metrics(names: Sequence[str], scaler: Scaler, residual: np.ndarray, band: float) -> tuple[MetricCard, ...]:
+def describe_metrics(
+    names: Sequence[str], scaler: Scaler, residual: np.ndarray, band: float
+) -> tuple[BaselineMetric, ...]:
     """Each metric's card from the residuals ``[T, K]`` of held-out rows, NaN where missing."""
     cards = []
-    for k, name in enumerate(names):
+    for k, metric in enumerate(metric_cards(names, scaler)):
         seen = residual[~np.isnan(residual[:, k]), k].astype(np.float64)
-        learnt = bool(seen.size) and not (scaler.constant[k] or scaler.empty[k])
+        learnt = bool(seen.size) and not (metric.constant or metric.empty)
         lower, upper = np.quantile(seen, [(1 - band) / 2, (1 + band) / 2]) if learnt else (0.0, 0.0)
         cards.append(
-            MetricCard(
-                name=name,
-                location=float(scaler.location[k]),
-                scale=float(scaler.scale[k]),
-                constant=bool(scaler.constant[k]),
-                empty=bool(scaler.empty[k]),
+            BaselineMetric(
+                **metric.model_dump(),
                 normaliser=max(float(np.abs(seen).mean()), _NORMALISER_FLOOR) if learnt else 1.0,
                 lower=min(float(lower), 0.0),
                 upper=max(float(upper), 0.0),
@@ -111,7 +98,7 @@ def describe_metrics(names: Sequence[str], scaler: Scaler, residual: np.ndarray,
 def save_card(directory: Path, card: BaselineCard) -> None:
     """Write the card. Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written."""
     signed = card.model_copy(update={"sha256": card.digest()})
-    with atomic_path(directory / _CARD) as part:
+    with atomic_path(directory / CARD) as part:
         part.write_text(signed.model_dump_json(indent=1), encoding="utf-8")
 
 
@@ -119,5 +106,5 @@ def load_card(directory: Path) -> BaselineCard:
     """Read what :func:`save_card` wrote. Raises :class:`ModelError` when there is none, or it cannot be used."""
     card = read_card(directory, BaselineCard, version=CARD_VERSION)
     if card.sha256 != card.digest():
-        raise DamagedModelError(f"{directory / _CARD}: damaged, its checksum is not the card's; fit again")
+        raise DamagedModelError(f"{directory / CARD}: damaged, its checksum is not the card's; fit again")
     return card

@@ -40,7 +40,7 @@ def command(
     storage_path: Storage = None,
     now: Annotated[str | None, typer.Option(metavar="TIME", help="Score as if it were this time.")] = None,
 ) -> None:
-    """Score all new rows of every monitor, fit what has no model yet, deliver, and exit.
+    """Score all new rows of every monitor, fit what has no model yet, deliver, forget what is old, and exit.
 
     Each change of an event is printed on standard output as a line of JSON, and nothing else is: what a console
     notifier prints goes to standard error. Scoring goes on where the last run ended. Exit code 1 when a monitor failed;
@@ -52,6 +52,7 @@ def command(
 
     from tsdiff_monitor.assembly import assemble
     from tsdiff_monitor.config.loader import load_config
+    from tsdiff_monitor.store.forgetting import forget_old
 
     at = parse_time(now, "--now") or pd.Timestamp.now(tz="UTC")
     errors: Errors = []
@@ -63,6 +64,10 @@ def command(
         with collecting(errors, "deliveries"):
             parts.dispatcher.drain(time.time() + _DRAIN_SECONDS)
             parts.refreshing.run_due()
+        with collecting(errors, "old events"):
+            gone = forget_old(parts.store, parts.pipelines, at, pd.Timedelta(parts.config.settings.keep_events))
+            if gone:
+                note(f"{count(gone, 'old event')} forgotten")
     report_errors(errors)
 
 

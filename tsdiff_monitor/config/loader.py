@@ -25,7 +25,7 @@ from tsdiff_monitor.config.checks import (
 )
 from tsdiff_monitor.config.document import read_document
 from tsdiff_monitor.config.expand import expand, has_reference
-from tsdiff_monitor.config.keys import path_text, secret_values
+from tsdiff_monitor.config.keys import KeyPath, path_text, secret_values
 from tsdiff_monitor.config.models import MODEL_TYPES, DiffusionModelConfig, ModelConfig, model_class
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.problems import did_you_mean, validation_problems
@@ -207,17 +207,25 @@ def _inline_secrets(data: Mapping[str, Any], plugins: Mapping[Kind, dict[str, Pl
         for kind, entries in plugins.items()
         for name, entry in entries.items()
         for path, text in secret_values(type(entry.config), data[kind][name])
-        if text and not has_reference(text) and not (kind != "notifiers" and _is_plain_address(text))
+        if text
+        and not has_reference(text)
+        and not (_is_plain_address(text) and not (kind == "notifiers" and _has_file_twin(type(entry.config), path)))
     ]
 
 
 def _is_plain_address(text: str) -> bool:
     """Whether it is an address that is masked only because others of its kind carry a password or a token.
 
-    Those of notifiers are secrets as a whole: who knows the address of a webhook can post to it.
+    Some addresses of notifiers are secrets as a whole, as who knows that of a webhook can post to it: they may be kept
+    in a file (:func:`_has_file_twin`).
     """
     try:
         parts = urlsplit(text)
         return bool(parts.scheme) and "://" in text and parts.password is None and not parts.query
     except ValueError:  # not an address at all
         return False
+
+
+def _has_file_twin(config: type[BaseModel], path: KeyPath) -> bool:
+    """Whether the key at ``path`` has another, ``<key>_file``, beside it."""
+    return len(path) == 1 and f"{path[0]}_file" in config.model_fields

@@ -22,6 +22,7 @@ from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.reports import Reports
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.alarm_rate import seen_per_week
+from tsdiff_monitor.store.forgetting import forget_old
 
 __all__ = ["Jobs"]
 
@@ -115,19 +116,12 @@ class Jobs:
                 self._undeliverable = False
 
     def prune(self) -> None:
-        """Forget the events that are over since ``settings.keep_events``.
-
-        Counted from the newest row scored, for a clock that was put forward must not make everything old.
-        """
+        """Forget the events that are over since ``settings.keep_events``."""
         with self._run("prune") as allowed:
             if not allowed:
                 return
             try:
-                scored = [max(self._store.last_scored(name).values(), default=None) for name in self._pipelines]
-                newest = max((last for last in scored if last is not None), default=None)
-                if newest is None:
-                    return
-                gone = self._store.prune(min(newest, self._now()) - self._keep_events)
+                gone = forget_old(self._store, self._pipelines, self._now(), self._keep_events)
             except StoreError as error:
                 _log.error("old events not forgotten", error=str(error))
                 return

@@ -21,6 +21,7 @@ from prometheus_client import (
 from tsdiff_monitor import __version__
 from tsdiff_monitor.assembly import assemble
 from tsdiff_monitor.config.loader import Config
+from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.plugin_metrics import PluginMetrics
 from tsdiff_monitor.daemon.service import Service
@@ -95,6 +96,9 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
             ("notifier", assembly.notifiers),
         ):
             registry.register(PluginMetrics(kind, plugins))
+        registry.register(
+            DeliveryMetrics(assembly.store, assembly.dispatcher, assembly.refreshing, tuple(assembly.notifiers))
+        )
         service = Service(assembly, metrics)
         app = create_app(store=assembly.store, registry=registry, not_ready=lambda: service.not_ready)
         with WebServer(app, socket) as web:

@@ -45,6 +45,10 @@ class Breakers:
         """Those of them that failed; the others only keep their pace."""
         return {name for name in self.resting() if self._breakers[name].failures}
 
+    def not_closed(self) -> set[str]:
+        """Those whose last answer was a failure. Any thread may ask."""
+        return {name for name, breaker in dict(self._breakers).items() if breaker.failures}
+
     def pace_left(self) -> float | None:
         """Seconds until the first of those that keep their pace may go on; None where there is none."""
         now, failing = self._timer(), self.failing()

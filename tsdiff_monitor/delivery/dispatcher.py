@@ -12,12 +12,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, cast
+from typing import cast
 
 import structlog
 
+from tsdiff_monitor.delivery.attempt import Attempt, Outcome
 from tsdiff_monitor.delivery.backoff import LONGEST, backoff
 from tsdiff_monitor.delivery.breakers import Breakers
 from tsdiff_monitor.errors import DeliveryError
@@ -31,23 +31,7 @@ _MESSAGE_LIMIT = 500  # characters of an error kept in the store and the log
 _JUMP = 30.0  # seconds: what a clock gains at once beyond this was put forward
 _GRACE = 3600.0  # seconds: after a start nothing is given up sooner, however old it is
 
-Outcome = Literal["delivered", "failed", "dead"]
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt at one delivery, for metrics. ``reason`` is empty when delivered; times are in seconds.
-
-    ``took`` is the notifier's time, ``age`` the time since the change was committed.
-    """
-
-    notifier: str
-    outcome: Outcome
-    reason: str
-    took: float
-    age: float
 
 
 class Dispatcher:
@@ -108,6 +92,10 @@ class Dispatcher:
             if wait is None or self._timer() + wait >= until or not self._due(1, self._breakers.failing()):
                 return attempts
             self._sleep(wait)
+
+    def failing(self) -> set[str]:
+        """The notifiers that failed and have neither taken nor refused anything since. Any thread may ask."""
+        return self._breakers.not_closed()
 
     def _run(self, limit: int, until: float) -> int:
         """``until``: a time of the timer."""

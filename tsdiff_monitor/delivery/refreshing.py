@@ -19,7 +19,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Refreshing:
-    """Calls ``refresh`` of every notifier that has one, as often as it asks; ``now`` returns Unix seconds."""
+    """Calls ``refresh`` of every notifier that has one, as often as it asks; ``now`` returns Unix seconds.
+
+    ``failures``: how often each of them could not.
+    """
 
     def __init__(
         self, store: Store, notifiers: Mapping[str, Notifier], *, now: Callable[[], float] = time.time
@@ -28,6 +31,7 @@ class Refreshing:
         self._refreshers = {name: one for name, one in notifiers.items() if isinstance(one, Refresher)}
         self._now = now
         self._last = dict.fromkeys(self._refreshers, -math.inf)
+        self.failures = dict.fromkeys(self._refreshers, 0)
 
     def run_due(self) -> int:
         """Refresh whoever's time has come; returns how many were. A failure is logged, and tried when due again."""
@@ -45,7 +49,9 @@ class Refreshing:
                 refresher.refresh(changes)
                 made += 1
             except DeliveryError as error:
+                self.failures[name] += 1
                 _log.warning("alerts not sent again", notifier=name, reason=error.reason, error=str(error))
             except Exception as error:  # a notifier may be anybody's code, and its text may hold a secret
+                self.failures[name] += 1
                 _log.error("alerts not sent again", notifier=name, reason="bug", error=type(error).__name__)
         return made

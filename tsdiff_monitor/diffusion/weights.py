@@ -12,15 +12,14 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
-import tsdiff_monitor
+from tsdiff_monitor.cards import CARD, FittedCard, StoredCard, read_card
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.diffusion.tensor_files import State, checked, holds, linked, packed, unpacked
-from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.scoring.calibration import Calibration
@@ -32,48 +31,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "CARD_VERSION",
-    "MetricCard",
     "ModelCard",
     "PlanCard",
-    "StoredCard",
     "load_card",
     "load_graph",
     "load_model",
     "load_network",
     "load_stored",
-    "metric_cards",
-    "read_card",
     "save_model",
 ]
 
-CARD_VERSION = 2
-_CARD = "card.json"
 _PLANS = {"stream", "batch"}
-
-
-class MetricCard(StrictModel):
-    """One metric as the model knows it: its name and its scale in the history."""
-
-    name: str
-    location: float
-    scale: float
-    constant: bool
-    empty: bool
-
-
-def metric_cards(frame: Frame, scaler: Scaler) -> tuple[MetricCard, ...]:
-    """The metrics of ``frame`` with their scales."""
-    return tuple(
-        MetricCard(
-            name=name,
-            location=float(scaler.location[k]),
-            scale=float(scaler.scale[k]),
-            constant=bool(scaler.constant[k]),
-            empty=bool(scaler.empty[k]),
-        )
-        for k, name in enumerate(frame.names)
-    )
 
 
 class PlanCard(StrictModel):
@@ -83,35 +51,17 @@ class PlanCard(StrictModel):
     calibration: Calibration | PooledCalibration
 
 
-class StoredCard(StrictModel):
-    """What every card says: of which version and kind it is, how it was fit, and which file holds its weights."""
-
-    schema_version: int
-    code_version: str
-    kind: str
-    config: StrictModel
-    weights: str = ""
-    weights_sha256: str = ""
-
-
-_Card = TypeVar("_Card", bound=StrictModel)
 _Stored = TypeVar("_Stored", bound=StoredCard)
 
 
-class ModelCard(StoredCard):
+class ModelCard(FittedCard):
     """Everything about a fitted model but its weights."""
 
     config: DiffusionModelConfig
-    metrics: tuple[MetricCard, ...]
     plans: Mapping[str, PlanCard]
     typical: float
     network: str = ""
     network_sha256: str = ""
-    fit_start: str
-    fit_end: str
-    fit_rows: int
-    step_seconds: float
-    steps: int
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -133,29 +83,7 @@ class ModelCard(StoredCard):
         typical: float,
     ) -> Self:
         """The card of a model just fit on ``frame``."""
-        return cls(
-            schema_version=CARD_VERSION,
-            code_version=tsdiff_monitor.__version__,
-            kind=config.type,
-            config=config,
-            metrics=metric_cards(frame, scaler),
-            plans=plans,
-            typical=typical,
-            fit_start=frame.start.isoformat(),
-            fit_end=frame.end.isoformat(),
-            fit_rows=len(frame),
-            step_seconds=frame.step.total_seconds(),
-            steps=steps,
-        )
-
-    def scaler(self) -> Scaler:
-        """The scaler of the fit."""
-        return Scaler(
-            np.array([m.location for m in self.metrics]),
-            np.array([m.scale for m in self.metrics]),
-            np.array([m.constant for m in self.metrics], dtype=bool),
-            np.array([m.empty for m in self.metrics], dtype=bool),
-        )
+        return cls.of_fit(frame, scaler, config, plans=plans, steps=steps, typical=typical)
 
 
 def save_model(
@@ -186,7 +114,7 @@ def save_model(
         with atomic_path(directory / name) as part:
             if same is None or not name.startswith("network-") or not linked(same, part, content):
                 part.write_bytes(content)
-    with atomic_path(directory / _CARD) as part:
+    with atomic_path(directory / CARD) as part:
         part.write_text(named.model_dump_json(indent=1), encoding="utf-8")
     with suppress(OSError):  # the model is stored; what is left over costs space only, and the next save tries again
         # the last ones a killed run left
@@ -226,24 +154,3 @@ def _load(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, np.n
 def load_card(directory: Path) -> ModelCard:
     """The card of a group's model alone."""
     return read_card(directory, ModelCard)
-
-
-def read_card(directory: Path, kind: type[_Card], *, version: int = CARD_VERSION) -> _Card:
-    """A card of one ``kind``. Raises :class:`ModelError` when there is none, or it cannot be used."""
-    import json
-
-    path = directory / _CARD
-    try:
-        raw: Any = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelError(f"{directory}: there is no model here; fit one first") from None
-    except (OSError, ValueError) as error:
-        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
-    stored = raw.get("schema_version") if isinstance(raw, dict) else None
-    if stored != version:
-        raise CardVersionError(f"{path}: card schema version {stored!r}, but this version reads {version}; fit again")
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
-        raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None

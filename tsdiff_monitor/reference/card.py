@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
-import numpy as np
 from pydantic import model_validator
 
-import tsdiff_monitor
-from tsdiff_monitor.diffusion.weights import CARD_VERSION, MetricCard, StoredCard, metric_cards
+from tsdiff_monitor.cards import FittedCard
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.reference.config import CsdiReferenceConfig
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings_model import StrictModel
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["NormalErrors", "ReferenceCard"]
 
@@ -36,18 +31,12 @@ class NormalErrors(StrictModel):
     calibration: Calibration
 
 
-class ReferenceCard(StoredCard):
+class ReferenceCard(FittedCard):
     """Everything about a fitted reference model but its weights."""
 
     kind: Literal["csdi_reference"]
     config: CsdiReferenceConfig
-    metrics: tuple[MetricCard, ...]
     modes: Mapping[str, NormalErrors]
-    fit_start: str
-    fit_end: str
-    fit_rows: int
-    step_seconds: float
-    steps: int
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -68,25 +57,4 @@ class ReferenceCard(StoredCard):
         steps: int,
     ) -> Self:
         """The card of a model just fit on ``frame``."""
-        return cls(
-            schema_version=CARD_VERSION,
-            code_version=tsdiff_monitor.__version__,
-            kind=config.type,
-            config=config,
-            metrics=metric_cards(frame, scaler),
-            modes=modes,
-            fit_start=frame.start.isoformat(),
-            fit_end=frame.end.isoformat(),
-            fit_rows=len(frame),
-            step_seconds=frame.step.total_seconds(),
-            steps=steps,
-        )
-
-    def scaler(self) -> Scaler:
-        """The scaler of the fit."""
-        return Scaler(
-            np.array([m.location for m in self.metrics]),
-            np.array([m.scale for m in self.metrics]),
-            np.array([m.constant for m in self.metrics], dtype=bool),
-            np.array([m.empty for m in self.metrics], dtype=bool),
-        )
+        return cls.of_fit(frame, scaler, config, modes=modes, steps=steps)

@@ -152,6 +152,14 @@ class Outbox:
                 (now, chosen),
             ).rowcount
 
+    def dead_letters(self) -> dict[str, int]:
+        """How many deliveries of each notifier were given up and can be put back; none: not there."""
+        rows = self._database.read(
+            "SELECT d.notifier, count(*) FROM deliveries d "  # noqa: S608 - only constants
+            f"WHERE d.status = 'dead' AND NOT {_OVERTAKEN} GROUP BY d.notifier"
+        )
+        return dict(rows)
+
     def counts(self) -> dict[str, int]:
         """How many deliveries are ``pending``, ``delivered`` and ``dead``."""
         rows = self._database.read("SELECT status, count(*) FROM deliveries GROUP BY status")

@@ -1,15 +1,17 @@
-"""What the store hands out, besides events."""
+"""What the store takes and hands out, besides events."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.frame import Group
 
-__all__ = ["Delivery", "Feedback", "GroupState", "Undelivered"]
+__all__ = ["Delivery", "Feedback", "GroupCommit", "GroupState", "Undelivered"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,19 @@ class GroupState:
 
     last_scored: pd.Timestamp | None
     tracker_json: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class GroupCommit:
+    """What is to be saved of one group: the newest row scored, the event logic's memory, the changes.
+
+    None for ``last`` and ``tracker``: what is stored stays.
+    """
+
+    group: Group
+    changes: Sequence[EventChange]
+    last: pd.Timestamp | None = None
+    tracker: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

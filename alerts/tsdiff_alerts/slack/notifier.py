@@ -6,6 +6,7 @@ over) is also said in its thread, with a picture. With an incoming webhook alone
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
@@ -44,6 +45,7 @@ class SlackNotifier:
     def __init__(self, config: SlackOptions, context: Context) -> None:
         self._config = config
         self._name = context.name
+        self._pictures_failed = 0
         self._sender = HttpSender(config, context, kind="slack")
         self._webhook = config.webhook_url is not None or config.webhook_url_file is not None
         self._bot: tuple[SlackApi, Earlier] | None = None
@@ -69,6 +71,10 @@ class SlackNotifier:
                 raise
             _log.warning("posting by webhook instead", notifier=self._name, reason=error.reason, error=str(error))
         return post_by_webhook(self._sender, self._config, change, receipt or {})
+
+    def stats(self) -> Mapping[str, float]:
+        """How many messages went without their picture."""
+        return {"pictures_failed_total": self._pictures_failed}
 
     def close(self) -> None:
         """Close the connections that are kept open between posts."""
@@ -148,6 +154,7 @@ class SlackNotifier:
         try:
             file_id = attach_picture(api, change, receipt["channel"], receipt["ts"])
         except DeliveryError as error:  # the words are there, and must not be posted again for its sake
+            self._pictures_failed += 1
             _log.warning(
                 "message without its picture",
                 notifier=self._name,

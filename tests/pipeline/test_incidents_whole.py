@@ -1,0 +1,187 @@
+"""An incident and its members are stored as one, wherever the process dies and whichever group is in the way."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.events.event import Change, Ending, EventChange
+from tsdiff_monitor.frame import Group
+from tsdiff_monitor.incidents_commit import Scored, commit_together
+from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.results import TickResult
+from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.testing import MemoryReader, example_event
+
+T0 = pd.Timestamp("2026-03-01T00:00:00Z")
+MINUTE = pd.Timedelta(minutes=1)
+MakePipeline = Callable[..., Pipeline]
+
+
+def host(number: int) -> Group:
+    return (("instance", f"web-{number}"),)
+
+
+def changed(number: int, at: int, sequence: int, change: Change, **fields: Any) -> EventChange:
+    """A change at minute ``at`` of the one event of a host."""
+    ended = {"end": T0 + MINUTE * at, "reason": Ending.calm} if change is Change.resolved else {}
+    defaults = {"id": f"web-{number}", "group": host(number), "start": T0, "confirmed": T0 + MINUTE}
+    event = example_event(**defaults | {"last": T0 + MINUTE * at} | ended | fields)
+    return EventChange(change, event, sequence)
+
+
+def scored(*changes: EventChange, last: pd.Timestamp | None = None) -> Scored:
+    newest = changes[-1].event
+    return Scored(newest.group, changes, last or newest.last, {"at": str(newest.last)}, rows=1)
+
+
+TICKS = (
+    [scored(changed(n, 1, 1, Change.opened)) for n in range(3)],
+    [
+        scored(changed(0, 2, 2, Change.updated)),
+        scored(changed(3, 2, 1, Change.opened, confirmed=T0 + 2 * MINUTE)),
+    ],
+    [scored(changed(n, 9, 2 if n else 3, Change.resolved)) for n in range(4)],
+)
+"""Three hosts are an incident, a fourth joins it, all end: each tick all of the groups that are due."""
+
+
+def live(pipeline: Pipeline, ticks: Sequence[Sequence[Scored]] = TICKS) -> None:
+    """Go on where the stored state ends, as a restarted process does."""
+    for tick in ticks:
+        known = pipeline.store.last_scored(pipeline.name)
+        due = [one for one in tick if one.last is not None and known.get(one.group, T0) < one.last]
+        result = TickResult()
+        commit_together(pipeline, due, result)
+        assert result.errors == []
+        assert result.rows == result.groups == len(due)
+
+
+def facts(store: Store) -> tuple[list[EventChange], list[str]]:
+    """The history, and what is to be delivered."""
+    changes = [change for event in store.events() for change in store.changes(event.id)]
+    told = [f"{one.notifier} {one.change.key}" for one in store.undelivered()]
+    return sorted(changes, key=lambda change: change.key), sorted(told)
+
+
+class CrashError(BaseException):
+    """The process dies here."""
+
+
+def mortal(folder: Path, dead: Path, statement: list[int]) -> type[sqlite3.Connection]:
+    """Dies before a statement, counted down; what is left on the disk at that moment is in ``dead``."""
+
+    class Mortal(sqlite3.Connection):
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            statement[0] -= 1
+            if statement[0] == 0:
+                shutil.copytree(folder, dead, ignore=shutil.ignore_patterns("*-shm"))
+                raise CrashError
+            return super().execute(*arguments)
+
+    return Mortal
+
+
+@pytest.fixture
+def bare(make_pipeline: MakePipeline) -> Callable[[Store], Pipeline]:
+    """A pipeline without models, for what is scored already."""
+    return lambda store: make_pipeline(MemoryReader({}), bare=True, store=store, monitor={"step": "1m"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "state.sqlite") as opened:
+        yield opened
+
+
+def test_a_crash_never_leaves_half_an_incident(bare: Callable[[Store], Pipeline], tmp_path: Path) -> None:
+    """Before each single statement: the store is as after a whole tick, and the next life makes up for the rest."""
+    wholes = []
+    with Store(tmp_path / "undisturbed.sqlite") as store:
+        for tick in [[], *TICKS]:
+            live(bare(store), [tick])
+            wholes.append(facts(store))
+    assert [len(changes) for changes, _ in wholes] == [0, 3 + 1, 3 + 1 + 3, 3 + 1 + 3 + 5]
+
+    crashed_after = set()
+    for number in range(1, 1000):
+        folder, dead, countdown = tmp_path / f"{number}", tmp_path / f"{number}-dead", [0]
+        with Store(folder / "state.sqlite", factory=mortal(folder, dead, countdown)) as store:
+            countdown[0] = number
+            try:
+                live(bare(store))
+            except CrashError:
+                pass
+            else:
+                break
+        with Store(dead / "state.sqlite") as store:
+            crashed_after.add(wholes.index(facts(store)))
+            live(bare(store))
+            assert facts(store) == wholes[-1]
+    assert number > 60
+    assert crashed_after == {0, 1, 2}
+
+
+def test_a_group_that_cannot_be_committed_is_no_member(bare: Callable[[Store], Pipeline], store: Store) -> None:
+    """The others are told without it, nobody waits; when it can be committed it joins them."""
+    pipeline, result = bare(store), TickResult()
+    store.commit("hosts", host(3), T0 + 5 * MINUTE, None, [], [])  # by another process, it seems
+    first = [scored(changed(n, 1, 1, Change.opened)) for n in range(4)]
+    commit_together(pipeline, first, result)
+    assert [where for where, _ in result.errors] == ["instance=web-3"]
+    assert "already scored up to 2026-03-01T00:05:00" in str(result.errors[0][1])
+    (incident,) = [event for event in store.events() if event.members]
+    assert {member.group for member in incident.members} == {host(0), host(1), host(2)}
+    assert {event.group for event in store.events() if not event.members} == {host(0), host(1), host(2)}
+    assert result.rows == 3
+
+    commit_together(pipeline, [scored(changed(3, 1, 1, Change.opened), last=T0 + 6 * MINUTE)], result)
+    told = [one.change for one in store.undelivered()]
+    assert [(change.change, len(change.event.members)) for change in told] == [(Change.opened, 3), (Change.updated, 4)]
+
+
+def test_when_an_incident_cannot_be_told_its_members_are(
+    bare: Callable[[Store], Pipeline], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that only the incident meets: many messages are better than none, and the bug's text stays hidden."""
+    told_of, result = store.told_of, TickResult()
+
+    def broken(event_id: str) -> tuple[str, ...]:
+        if not event_id.startswith("web-"):
+            raise ValueError("hunter2")
+        return told_of(event_id)
+
+    monkeypatch.setattr(store, "told_of", broken)
+    commit_together(bare(store), TICKS[0], result)
+    assert [where for where, _ in result.errors] == ["incidents"]
+    assert "hunter2" not in str(result.errors[0][1])
+    assert {one.change.event.group for one in store.undelivered()} == {host(0), host(1), host(2)}
+    assert not any(event.members for event in store.events())
+
+
+@pytest.mark.parametrize("method", ["events", "changes", "commit_all"])
+def test_a_store_out_of_order_is_an_error_of_each_group(
+    bare: Callable[[Store], Pipeline], store: Store, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Wherever it fails, nothing is done and nothing is told in pieces; the same tick succeeds when it is in order."""
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    result = TickResult()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, method, full)
+        commit_together(bare(store), TICKS[0], result)
+    assert [(where, str(error)) for where, error in result.errors] == [
+        (f"instance=web-{n}", "the disk is full") for n in range(3)
+    ]
+    assert (result.rows, result.groups, result.changes, store.events()) == (0, 0, [], [])
+    live(bare(store))
+    assert len([event for event in store.events() if event.members]) == 1
