@@ -2,7 +2,8 @@
 
 The test rows of each series are scored as they would come in, with the event logic and the alarm rate of production.
 The events are held against the labels: how many labelled segments have one, how many events a week lie outside of all
-of them, and how late the first row of an event is. With ``--refit``, the model is fit again that often, on as many of
+of them, how many rows after its start a segment is told of, and what share of the normal rows lies in events (an event
+that never ends finds everything). With ``--refit``, the model is fit again that often, on as many of
 the newest rows as the first fit had, and three ways are compared: never; with the rows of its own events hidden, as the
 daemon does it; and with everything learned. Labels are read for the measures alone.
 """
@@ -33,6 +34,9 @@ WAYS = ("never", "events hidden", "all learned")
 _NEAR = 10
 """Rows around a labelled segment in which an event is neither false nor late: labels are drawn by hand."""
 _WEEK = 604_800.0
+
+Span = tuple[int, int, int]
+"""An event: its first row, the row after its last, and the row in which it was told of."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,8 +92,8 @@ def _records(tasks: list[Task], every: float | None, given: argparse.Namespace) 
 
 def _replayed(
     task: Task, config: DiffusionModelConfig, rows: int, *, hide: bool, alarms: float
-) -> tuple[np.ndarray, list[tuple[int, int]], int]:
-    """Scores ``[T]``, events as ``(first row, row after the last)`` and the number of fits, ``rows`` apart."""
+) -> tuple[np.ndarray, list[Span], int]:
+    """Scores ``[T]``, events, and the number of fits, ``rows`` apart."""
     from tsdiff_monitor.detector import DiffusionDetector
     from tsdiff_monitor.events.policy import EventPolicy
     from tsdiff_monitor.events.state import TrackerState
@@ -100,7 +104,7 @@ def _replayed(
     tracker = EventTracker(EventPolicy(), task.series, (), TrackerState())
     frame = as_frame(values, task.step_seconds)
     score = np.full(total, np.nan)
-    spans: dict[str, tuple[int, int]] = {}
+    spans: dict[str, Span] = {}
     fits = 0
     for first in range(0, total, rows):
         last = min(first + rows, total)
@@ -114,40 +118,46 @@ def _replayed(
         for change in tracker.advance(scores, lambda _time, _names: {}):
             event = change.event
             end = frame.row(event.last) + 1 if event.end is None else frame.row(event.end)
-            spans[event.id] = (frame.row(event.start) - past, end - past)
+            spans[event.id] = (frame.row(event.start) - past, end - past, frame.row(event.confirmed) - past)
         if hide:
-            for begin, end in spans.values():
+            for begin, end, _ in spans.values():
                 learned[past + begin : past + end] = np.nan
     return score, list(spans.values()), fits
 
 
-def _told(task: Task, spans: list[tuple[int, int]]) -> Record:
+def _told(task: Task, spans: list[Span]) -> Record:
     """Events against labels."""
     segments = segments_of(task.labels == 1)
     delays = []
     for a, b in segments:
-        starts = [max(begin - a, 0) for begin, end in spans if begin < b and end > a - _NEAR]
-        if starts:
-            delays.append(min(starts))
+        told = [max(confirmed - a, 0) for begin, end, confirmed in spans if begin < b and end > a - _NEAR]
+        if told:
+            delays.append(min(told))
     near = [(a - _NEAR, b + _NEAR) for a, b in segments]
-    false = sum(not any(begin < b and end > a for a, b in near) for begin, end in spans)
+    false = sum(not any(begin < b and end > a for a, b in near) for begin, end, _ in spans)
+    covered = np.zeros(len(task.labels), dtype=bool)
+    for begin, end, _ in spans:
+        covered[begin:end] = True
     weeks = float((task.labels != 1).sum()) * task.step_seconds / _WEEK
     return {
-        "segments": len(segments), "found": len(delays), "delay_rows": float(np.median(delays)) if delays else None,
-        "events": len(spans), "false": false, "false_per_week": round(false / weeks, 2) if weeks else None,
+        "segments": len(segments), "found": len(delays), "delays_rows": delays, "events": len(spans), "false": false,
+        "false_per_week": round(false / weeks, 2) if weeks else None,
+        "normal_rows_in_events": round(float(covered[task.labels != 1].mean()), 4),
     }  # fmt: skip
 
 
 def _table(records: Sequence[Record]) -> str:
-    """By way: segments found, false events a week (mean and median over series), delay, VUS-PR."""
+    """By way: segments found, false events a week (mean and median over series), delay, coverage, VUS-PR."""
     rows = {}
     for way, part in pd.DataFrame(list(records)).groupby("way", sort=False):
         rate = part["false_per_week"].astype(float)
+        delays = np.concatenate([np.array(found, dtype=float) for found in part["delays_rows"]])
         rows[way] = {
             "series": len(part),
             "found": f"{part['found'].sum()} of {part['segments'].sum()}",
             "false a week": f"{rate.mean():.1f} (median {rate.median():.1f})",
-            "delay (rows)": f"{part['delay_rows'].dropna().astype(float).median():.0f}",
+            "delay (rows)": f"{np.median(delays):.0f}" if len(delays) else "-",
+            "normal rows in events": f"{part['normal_rows_in_events'].mean():.1%}",
             "VUS-PR": f"{part['vus_pr'].dropna().astype(float).mean():.3f}",
             "fits": int(part["fits"].sum()),
         }

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 CARD = "card.json"
-CARD_VERSION = 2
+CARD_VERSION = 3
 _Card = TypeVar("_Card", bound=StrictModel)
 
 

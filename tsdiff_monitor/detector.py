@@ -121,6 +121,7 @@ class DiffusionDetector:
             fitted, calibration = fit_evidence(
                 imputer, plan, codebook, scaled, split.held_out, unscaled=unscaled, active=active,
                 score=config.score, window=config.window, seed=config.seed, confirm_rows=confirm_rows,
+                follow_seconds=frame.step.total_seconds() if plan.name == "stream" else None,
             )  # fmt: skip
             plans[plan.name] = PlanCard(normaliser=fitted.normal.mean, calibration=pooled.get(plan.name, calibration))
         card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps, typical=codebook.typical)
@@ -160,10 +161,12 @@ class DiffusionDetector:
             contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
             blamed = np.where(ignored, 0.0, blamed)
         raw = evidence.raw(contribution, distance)[first - begin :]
-        threshold = self.card.plans[mode].calibration.threshold(alarms_per_week, frame.step.total_seconds())
+        calibration = self.card.plans[mode].calibration
+        threshold = calibration.threshold(alarms_per_week, frame.step.total_seconds())
         column = {name: k for k, name in enumerate(frame.names)}
         attribution = attribute(blamed[first - begin :])[:, [column[name] for name in given.names]]
-        return Scores(given.times[first:], given.series, raw / threshold, attribution)
+        normal = None if calibration.normal is None else calibration.normal / threshold
+        return Scores(given.times[first:], given.series, raw / threshold, attribution, normal)
 
     def expected(
         self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16

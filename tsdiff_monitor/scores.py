@@ -18,13 +18,15 @@ class Scores:
 
     ``score[T]`` is dimensionless and >= 0; above 1 is anomalous at the monitor's false-alarm rate; NaN where the row
     held no value at all (no data is never a verdict). ``attribution[T, K]`` is each series' share, >= 0, summing to 1
-    per row (all zero where the score is NaN or 0).
+    per row (all zero where the score is NaN or 0). ``normal`` is the score of an ordinary row of the history, by which
+    the event logic tells how far scores have drifted since; None: it takes them as they are.
     """
 
     times: pd.DatetimeIndex
     series: tuple[Series, ...]
     score: np.ndarray
     attribution: np.ndarray
+    normal: float | None = None
 
     def __len__(self) -> int:
         return len(self.score)

@@ -34,7 +34,7 @@ def test_a_stored_baseline_scores_the_same(detector: BaselineDetector, whole: Fr
     [
         ('"rates"', '"ratez"', "damaged, wrong or missing"),
         ('"scale": ', '"scale": 1', "damaged, its checksum is not the card's"),
-        ('"schema_version": 1', '"schema_version": 9', "card schema version 9, but this version reads 1"),
+        ('"schema_version": 2', '"schema_version": 9', "card schema version 9, but this version reads 2"),
         ('"kind": "baseline"', '"kind": "oracle"', "a model of kind 'oracle', which this version does not know"),
         ('"kind": "baseline"', '"kind": 3', "it does not say which kind of model"),
         ("{", "", "not a readable card"),

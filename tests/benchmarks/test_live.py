@@ -12,7 +12,18 @@ import pytest
 from benchmarks.data import Task
 from benchmarks.live import WAYS, _told, main
 
-FIELDS = {"series", "way", "fits", "segments", "found", "delay_rows", "events", "false", "false_per_week", "vus_pr"}
+FIELDS = {
+    "series",
+    "way",
+    "fits",
+    "segments",
+    "found",
+    "delays_rows",
+    "events",
+    "false",
+    "false_per_week",
+    "vus_pr",
+} | {"normal_rows_in_events"}
 
 
 def run(folder: Path, out: Path, *options: object) -> tuple[int, list[dict[str, Any]]]:
@@ -47,11 +58,12 @@ def test_a_span_that_is_none(folder: Path, tmp_path: Path, span: str, capsys: py
 
 
 def test_events_against_labels() -> None:
-    """An event that touches a segment finds it; one close to it is neither; one elsewhere is false."""
+    """An event that touches a segment finds it, late as it was told; one close by is neither, one far off false."""
     labels = np.zeros(2000, dtype=np.int8)
     labels[100:120] = labels[500:520] = 1
     task = Task("a", np.zeros((1, 1)), np.zeros((2000, 1)), labels, 302.4)  # 2,000 rows are a week
-    told = _told(task, [(95, 104), (110, 130), (525, 528), (900, 910), (1500, 1501)])
-    assert (told["segments"], told["found"], told["delay_rows"]) == (2, 1, 0.0)
+    told = _told(task, [(95, 104, 103), (110, 130, 112), (525, 528, 527), (900, 910, 902), (1500, 1501, 1500)])
+    assert (told["segments"], told["found"], told["delays_rows"]) == (2, 1, [3])
     assert (told["events"], told["false"]) == (5, 2)
     assert told["false_per_week"] == pytest.approx(2 / (1960 / 2000), abs=0.01)
+    assert told["normal_rows_in_events"] == pytest.approx((5 + 10 + 3 + 10 + 1) / 1960, abs=1e-4)

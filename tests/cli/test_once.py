@@ -109,12 +109,12 @@ def test_a_model_of_another_version_is_fit_again(cli: Any, config: Path, at: Row
     """The message names the card and both versions; the model is replaced and the group scored."""
     cli("once", "--config.file", config, "--now", at(300))
     card = card_of(tmp_path, "web-1")
-    card.write_text(card.read_text().replace('"schema_version": 2', '"schema_version": 77'))
+    card.write_text(card.read_text().replace('"schema_version": 3', '"schema_version": 77'))
     outcome = cli("once", "--config.file", config, "--now", at(310))
     assert outcome.code == 0
-    assert f"{card}: card schema version 77, but this version reads 2; fit again" in outcome.err
+    assert f"{card}: card schema version 77, but this version reads 3; fit again" in outcome.err
     assert "monitor hosts: 20 rows of 2 groups scored" in outcome.err
-    assert json.loads(card.read_text())["schema_version"] == 2
+    assert json.loads(card.read_text())["schema_version"] == 3
 
 
 def test_damaged_weights_are_fit_again(cli: Any, config: Path, at: Row, tmp_path: Path) -> None:

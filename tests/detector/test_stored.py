@@ -99,5 +99,5 @@ def test_card_of_another_version_is_refused(stored: Path) -> None:
     """A model of another version of the format is not guessed at."""
     path = stored / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
-    with pytest.raises(CardVersionError, match="card schema version 99, but this version reads 2; fit again"):
+    with pytest.raises(CardVersionError, match="card schema version 99, but this version reads 3; fit again"):
         DiffusionDetector.load(stored)

@@ -62,12 +62,12 @@ def test_a_model_of_another_version_stops_only_its_group(
 ) -> None:
     """The error names file, both versions and the remedy; the group counts as one without a model."""
     pipeline = make_pipeline(MemoryReader(frames))
-    spoil(pipeline, WEB_1, "card.json", b'"schema_version": 2', b'"schema_version": 99')
+    spoil(pipeline, WEB_1, "card.json", b'"schema_version": 3', b'"schema_version": 99')
     result = pipeline.tick(history_end)
     ((where, error),) = result.errors
     assert (where, result.without_model, result.groups) == ("instance=web-1", [WEB_1], 1)
     assert isinstance(error, CardVersionError)
-    assert "card.json: card schema version 99, but this version reads 2; fit again" in str(error)
+    assert "card.json: card schema version 99, but this version reads 3; fit again" in str(error)
 
 
 def test_damaged_weights_stop_only_their_group(

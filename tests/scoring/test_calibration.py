@@ -47,33 +47,70 @@ def test_realised_alarm_rate_is_near_the_promise(correlation: float, confirm_row
 
 def test_threshold_falls_with_the_alarm_rate() -> None:
     """Who allows more false alarms gets a lower threshold, at any rate however high."""
-    calibration = Calibration(location=0.5, spread=0.2, block_rows=60, blocks=60)
-    rates = [0.01, 0.1, 1.0, 7.0, 70.0, 1e4]
-    thresholds = [calibration.threshold(rate, MINUTE) for rate in rates]
-    assert thresholds[:-1] == sorted(thresholds[:-1], reverse=True)
-    assert thresholds[-1] <= thresholds[-2]
+    calibration = Calibration(level=0.5, rate=1 / 500, spread=0.2)
+    thresholds = [calibration.threshold(rate, MINUTE) for rate in (0.01, 0.1, 1.0, 7.0, 70.0, 1e4)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert len(set(thresholds)) == len(thresholds)
     assert all(level > 0 for level in thresholds)
 
 
-def test_threshold_is_the_block_quantile() -> None:
-    """With many blocks a week's allowance is the quantile of the Gumbel law that a block exceeds so often."""
-    calibration = Calibration(location=0.0, spread=1.0, block_rows=60, blocks=10**9)
-    p = 1 / 168
-    assert math.exp(-math.exp(-math.log(calibration.threshold(1.0, MINUTE)))) == pytest.approx(1 - p, rel=1e-6)
+def test_threshold_is_where_episodes_are_as_rare_as_allowed() -> None:
+    """Episodes become e times rarer per spread: the threshold lies as far above the level as it takes, in any step."""
+    calibration = Calibration(level=0.0, rate=1 / 500, spread=0.3)
+    for step in (MINUTE, 60 * MINUTE):
+        weekly = 7 * 86_400 / step / 500
+        assert calibration.threshold(weekly, step) == pytest.approx(1.0)
+        assert calibration.threshold(weekly / math.e**2, step) == pytest.approx(math.exp(2 * 0.3))
 
 
-def test_few_blocks_ask_for_a_higher_threshold() -> None:
-    """The less is known of normal scores, the more it takes to raise an alarm."""
-    thresholds = [Calibration(0.0, 0.3, 60, blocks).threshold(1.0, MINUTE) for blocks in (4, 16, 64, 1024)]
-    assert thresholds == sorted(thresholds, reverse=True)
-    assert thresholds[0] > thresholds[-1]
+@pytest.mark.parametrize("rows", [30, 60, 120, 480, 1000])
+def test_short_histories_raise_few_alarms(rows: int) -> None:
+    """From half an hour to most of a day held out: on the mean no more events than allowed, since little is known."""
+    rng = np.random.default_rng(5)
+    weeks, runs = 3, 30
+    normal = confirmed_level(_scores(weeks * WEEK_ROWS, rng, correlation=0.6)[0], 2)
+    held_out = _scores(rows, rng, correlation=0.6, runs=runs)
+    thresholds = [Calibration.fit([one], confirm_rows=2).threshold(1.0, MINUTE) for one in held_out]
+    assert sum(_events(normal > threshold) for threshold in thresholds) / (weeks * runs) < 1.2
+
+
+@pytest.mark.parametrize("height", [3.0, 1000.0])
+def test_incidents_in_the_history_do_not_blind(height: float) -> None:
+    """Scores of incidents, however high, in a tenth of the blocks raise the threshold by two thirds at most."""
+    scores = _scores(10_000, np.random.default_rng(3), correlation=0.5)[0]
+    marred = scores.copy()
+    for at in range(300, 10_000, 600):
+        marred[at : at + 8] *= height
+    clean, other = (Calibration.fit([s], confirm_rows=2).threshold(1.0, MINUTE) for s in (scores, marred))
+    assert clean < other < clean * 5 / 3
+
+
+def test_rare_bursts_of_a_still_metric_are_expected() -> None:
+    """Scores that are the same nearly always, with a burst a day, keep a threshold that most bursts stay below."""
+    rng = np.random.default_rng(1)
+    scores = np.full(14 * 1440, 0.5)
+    peaks = rng.lognormal(1.0, 0.4, 28 * 14)
+    for k, at in enumerate(range(720, len(scores), 1440)):
+        scores[at : at + 3] = peaks[k]
+    threshold = Calibration.fit([scores], confirm_rows=2).threshold(1.0, MINUTE)
+    assert np.mean(peaks[:14] > threshold) < 0.5
+
+
+def test_scores_that_are_followed_say_where_ordinary_rows_lie() -> None:
+    """With the step of the rows the calibration knows an ordinary score; slow waves do not raise the threshold."""
+    rng = np.random.default_rng(2)
+    still = _scores(8 * 1440, rng, correlation=0.0)[0]
+    waves = still * np.exp(np.sin(np.arange(len(still)) / 1440 * 2 * np.pi / 4))  # a rise that takes days
+    as_they_are, relative = (Calibration.fit([waves], confirm_rows=2, follow_seconds=s) for s in (None, MINUTE))
+    assert as_they_are.normal is None
+    assert relative.normal == pytest.approx(np.median(waves))
+    assert relative.threshold(1.0, MINUTE) < 0.9 * as_they_are.threshold(1.0, MINUTE)
 
 
 def test_calibration_without_scores_is_reluctant() -> None:
     """Nothing known of normal scores, or only missing ones, gives a threshold far above a normal score of 1."""
     for stretches in ([], [np.full(100, np.nan)], [np.zeros(0)]):
         calibration = Calibration.fit(stretches, confirm_rows=2)
-        assert calibration.blocks == 0
         assert calibration.threshold(1.0, MINUTE) > 10
 
 
@@ -88,9 +125,8 @@ def test_gaps_do_not_calibrate() -> None:
     scores = _scores(4000, np.random.default_rng(0), correlation=0.5)[0]
     gappy = scores.copy()
     gappy[600:1200] = np.nan
-    whole, partial = (Calibration.fit([s], confirm_rows=2) for s in (scores, gappy))
-    assert whole.blocks - 10 <= partial.blocks < whole.blocks
-    assert partial.threshold(1.0, MINUTE) == pytest.approx(whole.threshold(1.0, MINUTE), rel=0.25)
+    whole, partial = (Calibration.fit([s], confirm_rows=2).threshold(1.0, MINUTE) for s in (scores, gappy))
+    assert partial == pytest.approx(whole, rel=0.25)
 
 
 @given(st.lists(st.floats(0, 10) | st.just(math.nan), max_size=25), st.integers(1, 5))

@@ -23,7 +23,7 @@ from tsdiff_monitor.settings_model import StrictModel
 
 __all__ = ["CARD_VERSION", "BaselineCard", "BaselineMetric", "describe_metrics", "load_card", "save_card"]
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 _NORMALISER_FLOOR = 0.1
 """Least expected residual of a metric: one that hardly ever moves must not dominate by a rounding."""
 

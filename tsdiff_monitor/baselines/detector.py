@@ -105,7 +105,9 @@ class BaselineDetector:
             config=config,
             metrics=metrics,
             law=law,
-            calibration=Calibration.fit(stretches, confirm_rows=confirm_rows),
+            calibration=Calibration.fit(
+                stretches, confirm_rows=confirm_rows, follow_seconds=frame.step.total_seconds()
+            ),
             widening=_widening(rows),
             fit_start=frame.start.isoformat(),
             fit_end=frame.end.isoformat(),
@@ -138,11 +140,13 @@ class BaselineDetector:
             ignored = disregarded(applied, frame.values[first:], self.scaler.inverse(ahead))
             contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
             blamed = np.where(ignored, 0.0, blamed)
-        threshold = self.card.widening * self.card.calibration.threshold(alarms_per_week, self.step_seconds)
+        calibration = self.card.calibration
+        threshold = self.card.widening * calibration.threshold(alarms_per_week, self.step_seconds)
         column = {name: k for k, name in enumerate(frame.names)}
         attribution = attribute(blamed)[:, [column[name] for name in given.names]]
         score = _row_score(contribution, ~self.scaler.empty) / threshold
-        return Scores(given.times[first:], given.series, score, attribution)
+        normal = None if calibration.normal is None else calibration.normal / threshold
+        return Scores(given.times[first:], given.series, score, attribution, normal)
 
     def expected(
         self,

@@ -1,6 +1,7 @@
 """What the event logic remembers of one group between two runs: small, and plain JSON.
 
-A calm group remembers one time, and for a while when its last events ended. A rise that is not confirmed yet adds at
+A calm group remembers one time, some forty numbers on where its scores lay in the last hours, and for a while when its
+last events ended. A rise that is not confirmed yet adds at
 most ``max(trace_back_rows, confirm_rows)`` rows of :data:`KEPT_METRICS` attributions; an open event adds at most 2 x
 :data:`KEPT_WEIGHTS` sums. Times are int64 nanoseconds since the epoch, UTC.
 """
@@ -14,6 +15,7 @@ from typing import Any
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import Ending, Severity
 from tsdiff_monitor.events.level import Level
+from tsdiff_monitor.scoring.drift import Drift
 
 __all__ = ["KEPT_METRICS", "KEPT_WEIGHTS", "Explained", "Incident", "Row", "TrackerState"]
 
@@ -109,7 +111,8 @@ class TrackerState:
     """Everything that :class:`~tsdiff_monitor.events.tracker.EventTracker` knows; empty for a new group.
 
     ``last`` is the newest row seen, ``rise`` the rows that a confirmation may still trace back to, ``ends`` the newest
-    ends of events, oldest first, ``level`` what is watched while an event is open and after one was adapted.
+    ends of events, oldest first, ``level`` what is watched while an event is open and after one was adapted, ``drift``
+    how the scores outside of events have moved since the fit.
     """
 
     last: int | None = None
@@ -117,11 +120,12 @@ class TrackerState:
     incident: Incident | None = None
     ends: list[int] = field(default_factory=list)
     level: Level | None = None
+    drift: Drift | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, floats at full precision: :meth:`from_json` restores an equal state."""
         raw = {"version": _VERSION, **asdict(self)}
-        return {name: value for name, value in raw.items() if name not in ("ends", "level") or value}
+        return {name: value for name, value in raw.items() if name not in ("ends", "level", "drift") or value}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any] | None) -> TrackerState:
@@ -133,13 +137,14 @@ class TrackerState:
                 f"the stored event state has version {raw.get('version')!r} and this program reads {_VERSION}; "
                 "run the version that wrote it, or start with an empty settings.storage_path"
             )
-        incident, level = raw["incident"], raw.get("level")
+        incident, level, drift = raw["incident"], raw.get("level"), raw.get("drift")
         return cls(
             last=raw["last"],
             rise=[Row.from_json(row) for row in raw["rise"]],
             incident=None if incident is None else Incident.from_json(incident),
             ends=list(raw.get("ends", ())),
             level=None if level is None else Level.from_json(level),
+            drift=None if drift is None else Drift.from_json(drift),
         )
 
 

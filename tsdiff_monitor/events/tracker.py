@@ -25,6 +25,7 @@ from tsdiff_monitor.events.severity import is_broad, severity_of
 from tsdiff_monitor.events.state import KEPT_METRICS, Incident, Row, TrackerState, largest
 from tsdiff_monitor.frame import Group
 from tsdiff_monitor.scores import Scores
+from tsdiff_monitor.scoring.drift import Drift
 
 __all__ = ["CULPRITS", "EventTracker", "Explain", "event_id"]
 
@@ -67,6 +68,10 @@ class EventTracker:
         state = copy.deepcopy(self._state)
         if self._quarter is None:
             state.level = None
+        if scores.normal is None or (state.drift is not None and state.drift.normal != scores.normal):
+            state.drift = None  # another model, or another threshold
+        if scores.normal is not None and state.drift is None:
+            state.drift = Drift(scores.normal)
         changes = []
         for row in self._rows(scores, state.last):
             state.last = row.time
@@ -170,11 +175,15 @@ class EventTracker:
 
     def _follow(self, state: TrackerState, row: Row) -> None:
         """Watch how the level of the scores goes on, and let the row's score count relative to it."""
+        is_open = state.incident is not None and state.incident.end is None
+        if state.drift is not None and row.score is not None:
+            own, row.score = row.score, state.drift.relative(row.time, row.score)
+            if not is_open:
+                state.drift.add(row.time, own)
         level, score = state.level, row.score
         if level is None or self._quarter is None or score is None:
             return
         level.move_to(row.time, self._quarter)
-        is_open = state.incident is not None and state.incident.end is None
         rows, time = level.calm_for(row.time, is_calm=score < self._policy.resolve_below)
         if level.normal is not None and not is_open:
             level.lower()

@@ -1,8 +1,15 @@
 """Calibration: which uncalibrated score corresponds to the false-alarm rate that the user allows.
 
-Scores of neighbouring rows are correlated, so single rows say little about how often an event would open. The maxima
-of blocks do: their logarithm is fit with a Gumbel law by probability-weighted moments (Hosking 1990), and the
-threshold is the level that a block exceeds as often as the allowed number of events per week.
+Scores of neighbouring rows are correlated, so single rows say little about how often an event would open. Two things
+are learned from held-out normal rows, both of *confirmed* scores (the event logic's own rule):
+
+- how often episodes begin that exceed a moderate level: runs of exceedances a few quiet rows apart (runs declustering:
+  Coles 2001, section 5.3.2). A moderate level is exceeded often enough to be counted;
+- how fast that becomes rarer with the level. The logarithm of the maxima of blocks follows a Gumbel law, whose spread
+  comes from the quartiles of the maxima (with exceedances of a Gumbel variable being exponential in the tail). Up to a
+  quarter of all blocks may hold incidents without moving them: history is mostly normal, but never entirely.
+
+The threshold is the moderate level, raised until episodes are as rare as the allowed number of events per week.
 """
 
 from __future__ import annotations
@@ -12,10 +19,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tsdiff_monitor.scoring.drift import followed
+
 __all__ = ["WEEK_SECONDS", "Calibration", "confirmed_level"]
 
-_EULER = 0.5772156649015329
 WEEK_SECONDS = 604_800.0
+_QUARTILES = (0.25, 0.75)
+_GUMBEL_RANGE = -math.log(-math.log(_QUARTILES[1])) + math.log(-math.log(_QUARTILES[0]))
+"""How far apart the quartiles of a Gumbel law with a spread of 1 are."""
+_BLOCK_ROWS = 60
+_FEW_BLOCKS = 12
+_EPISODE_ROWS = 500
+"""The moderate level is exceeded by one episode in so many rows, and by five in all."""
+_LEAST_EPISODES = 5
+_QUIET_ROWS = 15
+"""Rows between two episodes: about what resolving and the cool-down of an event take."""
+_SHARES = np.geomspace(3e-4, 0.2, 60)
+"""Shares of rows above the levels that are tried."""
 
 
 def confirmed_level(score: np.ndarray, confirm_rows: int) -> np.ndarray:
@@ -33,41 +53,85 @@ def confirmed_level(score: np.ndarray, confirm_rows: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A Gumbel law of the logarithm of block maxima; ``blocks`` says how many of ``block_rows`` rows it rests on."""
+    """Episodes above the logarithm ``level`` begin ``rate`` times a row, and e times more rarely per ``spread`` above.
 
-    location: float
+    ``normal`` is the uncalibrated score of an ordinary row,
+    by which drift is measured, or None where scores are not followed.
+    """
+
+    level: float
+    rate: float
     spread: float
-    block_rows: int
-    blocks: int
+    normal: float | None = None
 
     @classmethod
-    def fit(cls, stretches: list[np.ndarray], *, confirm_rows: int, block_rows: int = 60) -> Calibration:
-        """Learn from stretches of consecutive normal scores ``[T_i]``, none of which the model was trained on."""
-        usable = [s for s in stretches if np.isfinite(s).sum() > confirm_rows]
-        rows = sum(len(s) for s in usable)
-        block_rows = max(min(block_rows, rows // 16), confirm_rows + 1, 1)
-        maxima: list[float] = []
-        for stretch in usable:
-            level = confirmed_level(stretch, confirm_rows)
-            for at in range(0, max(len(level) - block_rows // 2, 1), block_rows):
-                peak = level[at : at + block_rows].max()
-                if np.isfinite(peak) and peak > 0:
-                    maxima.append(math.log(peak))
-        if not maxima:
-            return cls(0.0, 1.0, block_rows, 0)
-        x = np.sort(np.array(maxima))
-        n = len(x)
-        if n < 3:
-            return cls(float(x.max()), 0.5, block_rows, n)
-        b0 = float(x.mean())
-        b1 = float((np.arange(n) / (n - 1) * x).mean())
-        spread = max((2 * b1 - b0) / math.log(2), 1e-3)
-        return cls(b0 - _EULER * spread, spread, block_rows, n)
+    def fit(cls, stretches: list[np.ndarray], *, confirm_rows: int, follow_seconds: float | None = None) -> Calibration:
+        """Learn from stretches of consecutive normal scores ``[T_i]``, none of which the model was trained on.
+
+        ``follow_seconds``: scores of rows so far apart will count relative to their :class:`Drift`; None: as they are.
+        """
+        usable = [np.asarray(s, dtype=np.float64) for s in stretches if np.isfinite(s).sum() > confirm_rows]
+        normal = None
+        if usable and follow_seconds is not None:
+            middle = float(np.nanmedian(np.concatenate(usable)))
+            if middle > 0:
+                normal = middle
+                usable = [followed(s, normal, follow_seconds) for s in usable]
+        with np.errstate(divide="ignore"):
+            levels = [np.log(np.maximum(confirmed_level(s, confirm_rows), 0.0)) for s in usable]
+        rows = sum(len(s) for s in levels)
+        block_rows = max(min(_BLOCK_ROWS, rows // 16), confirm_rows + 1, 1)
+        maxima = _block_maxima(levels, block_rows)
+        if len(maxima) < 3:
+            level, spread = (float(maxima.max()), 0.5) if len(maxima) else (0.0, 1.0)
+            return cls(level, 1 / max(rows, 1), spread, normal)
+        low, high = np.quantile(maxima, _QUARTILES)
+        spread = max(float(high - low) / _GUMBEL_RANGE, 1e-3)
+        wanted = max(rows / _EPISODE_ROWS, _LEAST_EPISODES)
+        level, peaks = _moderate(levels, wanted)
+        if len(peaks) < wanted:
+            # Scores that are nearly always the same have no quartiles to speak of. What there is of a tail is taken as
+            # exponential: too few alarms rather than one for every burst.
+            spread = max(spread, float(peaks.mean()) - level if len(peaks) else 0.0)
+        # Few blocks leave the law uncertain: the honest, wide answer (docs/model.md).
+        spread *= 1 + (_FEW_BLOCKS / len(maxima)) ** 2
+        return cls(level, max(len(peaks), 1) / rows, spread, normal)
 
     def threshold(self, alarms_per_week: float, step_seconds: float) -> float:
-        """The uncalibrated score exceeded by ``alarms_per_week`` blocks in a week of normal data."""
-        blocks_per_week = WEEK_SECONDS / (self.block_rows * step_seconds)
-        p = min(alarms_per_week / blocks_per_week, 0.5)
-        # Few blocks leave the law uncertain: ask for the level of a rarer event (the honest, wide answer).
-        p /= 1 + 8 / max(self.blocks, 1)
-        return math.exp(self.location - self.spread * math.log(-math.log1p(-p)))
+        """The uncalibrated score that ``alarms_per_week`` episodes exceed in a week of normal data."""
+        per_week = self.rate * WEEK_SECONDS / step_seconds
+        return math.exp(self.level + self.spread * math.log(per_week / alarms_per_week))
+
+
+def _block_maxima(levels: list[np.ndarray], block_rows: int) -> np.ndarray:
+    """The highest finite level of each block, sorted; of a last one that is not full, if it is half of one."""
+    maxima = [
+        level[at : at + block_rows].max()
+        for level in levels
+        for at in range(0, max(len(level) - block_rows // 2, 1), block_rows)
+    ]
+    found = np.sort(np.array(maxima, dtype=np.float64))
+    return found[np.isfinite(found)]
+
+
+def _moderate(levels: list[np.ndarray], wanted: float) -> tuple[float, np.ndarray]:
+    """The highest level tried that ``wanted`` episodes exceed, or the most there are; and the peak of each."""
+    known = np.concatenate(levels)
+    known = known[np.isfinite(known)]
+    level, peaks = float(known.max()), np.zeros(0)
+    for candidate in np.quantile(known, 1 - _SHARES).tolist():
+        found = np.concatenate([_peaks(one, candidate) for one in levels])
+        if len(found) > len(peaks):
+            level, peaks = candidate, found
+        if len(peaks) >= wanted:
+            break
+    return level, peaks
+
+
+def _peaks(levels: np.ndarray, level: float) -> np.ndarray:
+    """The highest of each run of levels above ``level``, runs with few quiet rows in between being one."""
+    at = np.flatnonzero(levels > level)
+    if not len(at):
+        return np.zeros(0)
+    first = np.concatenate([[0], np.flatnonzero(np.diff(at) > _QUIET_ROWS) + 1])
+    return np.asarray(np.maximum.reduceat(levels[at], first))

@@ -78,6 +78,7 @@ def fit_evidence(
     window: int,
     seed: int,
     confirm_rows: int,
+    follow_seconds: float | None,
 ) -> tuple[Evidence, Calibration]:
     """Learn from the held-out blocks (first row, end) what residuals and scores of normal rows are."""
     spans = [(scaled[max(a - window, 0) : b], min(a, window)) for a, b in held_out]
@@ -88,4 +89,4 @@ def fit_evidence(
     stretches = [
         evidence.raw(normal.contributions(np.sqrt(part)), distance) for part, distance in zip(squared, far, strict=True)
     ]
-    return evidence, Calibration.fit(stretches, confirm_rows=confirm_rows)
+    return evidence, Calibration.fit(stretches, confirm_rows=confirm_rows, follow_seconds=follow_seconds)

@@ -82,6 +82,10 @@ class PooledCalibration:
         levels, events = _thinned(levels, events, tail)
         return cls(tuple(np.exp(levels).tolist()), tuple((events / rows).tolist()), spread, count, groups, confirm_rows)
 
+    @property
+    def normal(self) -> None:
+        """Scores are taken as they are: short histories say little about where ordinary ones lie."""
+
     def threshold(self, alarms_per_week: float, step_seconds: float) -> float:
         """The uncalibrated score at which ``alarms_per_week`` events open in a week of one group, on the mean."""
         wanted = alarms_per_week * step_seconds / WEEK_SECONDS

@@ -1,0 +1,85 @@
+"""Drift: how far the scores of ordinary rows have moved away from those of the history since the fit.
+
+Nothing stays as it was fit. New software, more users or a moved disk raise the scores of every row a little, and what
+was the alarm of a bad minute becomes the alarm of every hour. So the median score of the last hours is followed, and a
+score counts in units of the root of its rise:
+
+    relative = score / sqrt(max(median of the last hours / median of the history, 1))
+
+The root is a compromise between forgetting nothing (exponent 0: too many alarms after a drift) and everything
+(exponent 1: what is wrong for hours is soon no longer seen); docs/events.md has the figures. The median lets short
+incidents pass without a trace, and rows of open events are not followed at all: they are left out by the event logic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+__all__ = ["WINDOW_SECONDS", "Drift", "followed"]
+
+WINDOW_SECONDS = 6 * 3600
+"""How far back scores are followed."""
+_PIECES = 24
+"""Of the window; the median is that of their medians."""
+_LEAST = 6
+"""With fewer pieces nothing can be said."""
+_SAMPLES = 15
+"""Rows of a piece that count at most, the first of each such part of it."""
+_PIECE = WINDOW_SECONDS * 10**9 // _PIECES
+
+
+@dataclass
+class Drift:
+    """The course of a group's scores, ``normal`` being that of an ordinary row of the history.
+
+    ``pieces`` holds the number of each full piece, counted from the epoch, and its median; ``samples`` are the scores
+    of the newest one, ``slot`` the part of it that was sampled last. ``factor`` is what scores are divided by.
+    """
+
+    normal: float
+    piece: int | None = None
+    slot: int | None = None
+    samples: list[float] = field(default_factory=list)
+    pieces: list[tuple[int, float]] = field(default_factory=list)
+    factor: float = 1.0
+
+    def relative(self, time: int, score: float) -> float:
+        """The score of the row at ``time`` (nanoseconds) as it counts; times never fall from call to call."""
+        piece = time // _PIECE
+        if piece != self.piece:
+            if self.piece is not None and self.samples:
+                self.pieces.append((self.piece, median(self.samples)))
+            self.pieces = [one for one in self.pieces if one[0] >= piece - _PIECES]
+            self.piece, self.samples = piece, []
+            known = [level for _, level in self.pieces]
+            rise = median(known) / self.normal if len(known) >= _LEAST else 1.0
+            self.factor = math.sqrt(max(rise, 1.0))
+        return score / self.factor
+
+    def add(self, time: int, score: float) -> None:
+        """Take in a row's own score, after :meth:`relative` of the same row."""
+        slot = time * _SAMPLES // _PIECE
+        if slot != self.slot:
+            self.slot = slot
+            self.samples.append(score)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Drift:
+        return cls(**{**raw, "pieces": [(piece, level) for piece, level in raw["pieces"]]})
+
+
+def followed(score: np.ndarray, normal: float, step_seconds: float) -> np.ndarray:
+    """Scores ``[T]`` of consecutive rows as they would have counted; NaN stays NaN."""
+    drift, step = Drift(normal), round(step_seconds * 10**9)
+    out = np.array(score, dtype=np.float64)
+    for row in np.flatnonzero(np.isfinite(out)).tolist():
+        own = float(out[row])
+        out[row] = drift.relative(row * step, own)
+        drift.add(row * step, own)
+    return out
