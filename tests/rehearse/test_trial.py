@@ -13,6 +13,7 @@ import pytest
 from tests.rehearse.conftest import END, STEP
 from tsdiff_monitor.frame_edits import conformed
 from tsdiff_monitor.injection import Incident
+from tsdiff_monitor.rehearse.following import Following
 from tsdiff_monitor.rehearse.ground import fitted, survey
 from tsdiff_monitor.rehearse.incidents import Pass
 from tsdiff_monitor.rehearse.trial import Stage, judged
@@ -29,7 +30,7 @@ def stage(make_pipeline: Any, tmp_path: Path) -> Iterator[Stage]:
         assert errors == []
         detector, _ = models[ground.group]
         frame, _ = conformed(ground.frame, detector.names)
-        yield Stage(pipeline, trials, dataclasses.replace(ground, frame=frame), detector, 20.0)
+        yield Stage(pipeline, trials, dataclasses.replace(ground, frame=frame), Following.over(detector, ground), 20.0)
 
 
 def played(stage: Stage, change: Any, start: int, end: int, name: str = "t") -> Any:

@@ -21,6 +21,7 @@ from tsdiff_monitor.frame_edits import conformed
 from tsdiff_monitor.injection import KINDS, Kind, generated_kinds
 from tsdiff_monitor.pipeline import Pipeline
 from tsdiff_monitor.rehearse.examples import Example, Examples
+from tsdiff_monitor.rehearse.following import Following
 from tsdiff_monitor.rehearse.ground import Ground, fitted, survey
 from tsdiff_monitor.rehearse.incidents import kind_passes, metric_passes, rows_for_one
 from tsdiff_monitor.rehearse.outcome import GroupOutcome, Outcome, Trial
@@ -102,7 +103,7 @@ def _stage(
     """With the metrics of the model, and context before the first row."""
     frame, odd = conformed(ground.frame, detector.names)
     ground = dataclasses.replace(ground, frame=frame, first=max(ground.first, detector.window))
-    return Stage(pipeline, trials, ground, detector, share), tuple(odd)
+    return Stage(pipeline, trials, ground, Following.over(detector, ground), share), tuple(odd)
 
 
 def _group(
@@ -130,7 +131,7 @@ def _group(
     values, names = _values(ground), ground.frame.names
     name = group_name(ground.group)
     generator = np.random.default_rng([options.seed, crc32(name.encode())])
-    kinds = _kinds(stage.detector)
+    kinds = _kinds(stage.detector.inner)
     metrics = np.flatnonzero(ground.frame.observed[ground.first :].any(0)).tolist()
     total = options.per_kind * (len(kinds) + len(metrics))
     mixed, alone = list[Trial](), list[Trial]()

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.detectors import Detector, Mode
+from tsdiff_monitor.detectors import Detector
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.frame_edits import without
 from tsdiff_monitor.group_scoring import score_groups
 from tsdiff_monitor.injection import Incident
 from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.rehearse.following import Following
 from tsdiff_monitor.rehearse.ground import Ground
 from tsdiff_monitor.rehearse.incidents import Pass
 from tsdiff_monitor.rehearse.outcome import Trial
 from tsdiff_monitor.report.summary import GRACE_STEPS, TOP_CULPRITS
 from tsdiff_monitor.results import TickResult
-from tsdiff_monitor.scores import Expected, Scores
-from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.store.store import Store
 
 __all__ = ["Scene", "Stage", "judged", "quiet_rows", "tail_rows"]
@@ -48,7 +46,7 @@ class Stage:
     pipeline: Pipeline
     trials: Store
     ground: Ground
-    detector: Detector
+    detector: Following
     alarms_per_week: float
 
     def scene(self, values: np.ndarray, begin: int, end: int, *, context: int = 0) -> Scene:
@@ -70,7 +68,8 @@ class Stage:
         pipeline = dataclasses.replace(
             self.pipeline, name=name, monitor=monitor, store=self.trials, writers={}, routes=()
         )
-        return _played(pipeline, _Plain(self.detector), self.ground, scene, self.alarms_per_week)
+        detector = dataclasses.replace(self.detector, plain=True)
+        return _played(pipeline, detector, self.ground, scene, self.alarms_per_week)
 
     def perform(self, scene: Scene, store: Store) -> list[EventChange]:
         """The same with everything that a message shows, and under the monitor's own name. Nobody is told yet."""
@@ -89,47 +88,6 @@ def _played(
         if where != "details":  # a message without a picture is better than none
             raise error
     return result.changes
-
-
-@dataclass(frozen=True)
-class _Plain:
-    """A model that names no expected values: drawing them takes longer than all the rest, and no trial needs them."""
-
-    inner: Detector
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.inner.names
-
-    @property
-    def window(self) -> int:
-        return self.inner.window
-
-    @property
-    def step_seconds(self) -> float:
-        return self.inner.step_seconds
-
-    def score(
-        self,
-        frame: Frame,
-        *,
-        first: int = 0,
-        mode: Mode = "stream",
-        alarms_per_week: float = 1.0,
-        rules: Mapping[str, Rule] | None = None,
-    ) -> Scores:
-        return self.inner.score(frame, first=first, mode=mode, alarms_per_week=alarms_per_week, rules=rules)
-
-    def expected(
-        self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
-    ) -> Expected:
-        del read
-        rows = frame.rows(first, len(frame) if last is None else last)
-        nothing = np.full((len(rows), len(names)), np.nan)
-        return Expected(rows.times, frame.select(names).series, nothing, nothing, nothing)
-
-    def save(self, directory: Path) -> None:
-        self.inner.save(directory)
 
 
 def quiet_rows(ground: Ground, changes: Sequence[EventChange], margin: int) -> tuple[Ground, int]:

@@ -70,7 +70,8 @@ def verdict(outcome: Outcome) -> list[str]:
     elif outcome.metrics():
         lines.append(f"Every metric tried would be noticed when it fails alone (at least {SELDOM:.0%} found).")
     if untried := outcome.untried():
-        lines.append(f"Not tried, because nothing done to them shows (still, or without values): {_some(untried)}.")
+        why = "nothing done to them shows (still, or without values), or an event was there anyway"
+        lines.append(f"Not tried, because {why}: {_some(untried)}.")
     if "missing" in kinds:
         lines.append(
             "Values that are missing in some metrics raise no score, by design; a group without any value for longer "
