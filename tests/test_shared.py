@@ -52,7 +52,7 @@ def test_a_group_never_seen_is_scored_at_once(network: SharedNetwork, metrics: i
     detector = DiffusionDetector.fit(frame(values[:2000]), base=network)
     assert detector.card.steps == 0
     rest = values[2000:].copy()
-    rest[200:203, -1] += 10 * rest[:, -1].std()
+    rest[200:203, -1] += 15 * rest[:, -1].std()
     scores = detector.score(frame(rest), first=16)
     assert (np.delete(scores.score, range(184, 200)) < 1).mean() > 0.98
     assert (scores.score[184:187] > 1).all()

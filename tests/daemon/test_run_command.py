@@ -112,7 +112,7 @@ def config(tmp_path: Path) -> Path:
                 "queries": {"all": "*"},
                 "notify": ["inbox"],
                 "write": ["scores"],
-                "events": {"cooldown": "1s", "resolve_rows": 2},
+                "events": {"cooldown": "1s", "resolve_rows": 2, "flap_limit": None},
             }
         },
         "writers": {"scores": {"type": "files", "path": str(tmp_path / "scores"), "format": "csv"}},

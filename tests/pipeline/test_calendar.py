@@ -48,9 +48,9 @@ def test_nobody_is_told_in_a_quiet_time(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
 ) -> None:
     """The event is kept; an end of which nobody knew the beginning is not told either."""
-    calendar = span(incident - STEP, incident + 25 * STEP)
+    calendar = span(incident - STEP, incident + 40 * STEP)
     pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=CALM | {"calendar": calendar})
-    happened = replay(pipeline, history_end, incident + 30 * STEP)
+    happened = replay(pipeline, history_end, incident + 45 * STEP)
     assert happened[0][0] is Change.opened
     assert happened[-1][0] is Change.resolved
     assert {names for _, names in happened} == {()}

@@ -28,7 +28,7 @@ _QUARTILES = (0.25, 0.75)
 _GUMBEL_RANGE = -math.log(-math.log(_QUARTILES[1])) + math.log(-math.log(_QUARTILES[0]))
 """How far apart the quartiles of a Gumbel law with a spread of 1 are."""
 _BLOCK_ROWS = 60
-_FEW_BLOCKS = 12
+_FEW_BLOCKS = 8
 _EPISODE_ROWS = 500
 """The moderate level is exceeded by one episode in so many rows, and by five in all."""
 _LEAST_EPISODES = 5
