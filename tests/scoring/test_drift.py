@@ -6,10 +6,15 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from tsdiff_monitor.scoring.drift import WINDOW_SECONDS, Drift, followed
+from tsdiff_monitor.scoring.drift import WINDOW_SECONDS, Drift, factors
 
 MINUTE = 60.0
 DAY_ROWS = 1440
+
+
+def followed(score: np.ndarray, normal: float, step_seconds: float) -> np.ndarray:
+    """Scores as they count."""
+    return score / factors(score, normal, step_seconds)
 
 
 def test_what_stays_as_it_was_counts_as_it_is() -> None:

@@ -7,7 +7,6 @@ scores have drifted (:mod:`tsdiff_monitor.scoring.drift`) is therefore worked ou
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from tsdiff_monitor.detectors import Detector, Mode
 from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.rehearse.ground import Ground
 from tsdiff_monitor.scores import Expected, Scores
-from tsdiff_monitor.scoring.drift import WINDOW_SECONDS, Drift
+from tsdiff_monitor.scoring.drift import WINDOW_SECONDS, factors
 from tsdiff_monitor.scoring.rules import Rule
 
 __all__ = ["Following"]
@@ -45,16 +44,10 @@ class Following:
         before = round(WINDOW_SECONDS / step.total_seconds())
         first = max(ground.first - before, min(detector.window, ground.first))
         scores = detector.score(frame, first=first)
-        factors = np.ones(len(scores))
+        known = np.ones(len(scores))
         if scores.normal is not None:
-            drift = Drift(scores.normal)
-            times = scores.times.as_unit("ns").asi8.tolist()
-            for row, score in enumerate(scores.score.tolist()):
-                if math.isfinite(score):
-                    drift.relative(times[row], score)
-                    drift.add(times[row], score)
-                factors[row] = drift.factor
-        return cls(detector, frame.start + first * step, step, factors)
+            known = factors(scores.score, scores.normal, step.total_seconds())
+        return cls(detector, frame.start + first * step, step, known)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,8 +72,8 @@ class Following:
     ) -> Scores:
         scores = self.inner.score(frame, first=first, mode=mode, alarms_per_week=alarms_per_week, rules=rules)
         rows = np.asarray((scores.times - self.start) // self.step)
-        factors = self.factors[np.clip(rows, 0, len(self.factors) - 1)]
-        return dataclasses.replace(scores, score=scores.score / factors, normal=None)
+        divisors = self.factors[np.clip(rows, 0, len(self.factors) - 1)]
+        return dataclasses.replace(scores, score=scores.score / divisors, normal=None)
 
     def expected(
         self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsdiff_monitor.scoring.drift import followed
+from tsdiff_monitor.scoring.drift import factors
 
 __all__ = ["WEEK_SECONDS", "Calibration", "confirmed_level"]
 
@@ -29,6 +29,7 @@ _GUMBEL_RANGE = -math.log(-math.log(_QUARTILES[1])) + math.log(-math.log(_QUARTI
 """How far apart the quartiles of a Gumbel law with a spread of 1 are."""
 _BLOCK_ROWS = 60
 _FEW_BLOCKS = 8
+"""With as many blocks the spread is taken as twice what they say."""
 _EPISODE_ROWS = 500
 """The moderate level is exceeded by one episode in so many rows, and by five in all."""
 _LEAST_EPISODES = 5
@@ -55,8 +56,8 @@ def confirmed_level(score: np.ndarray, confirm_rows: int) -> np.ndarray:
 class Calibration:
     """Episodes above the logarithm ``level`` begin ``rate`` times a row, and e times more rarely per ``spread`` above.
 
-    ``normal`` is the uncalibrated score of an ordinary row,
-    by which drift is measured, or None where scores are not followed.
+    ``normal`` is the uncalibrated score of an ordinary row, by which drift is measured, or None where scores are not
+    followed.
     """
 
     level: float
@@ -76,7 +77,7 @@ class Calibration:
             middle = float(np.nanmedian(np.concatenate(usable)))
             if middle > 0:
                 normal = middle
-                usable = [followed(s, normal, follow_seconds) for s in usable]
+                usable = [s / factors(s, normal, follow_seconds) for s in usable]
         with np.errstate(divide="ignore"):
             levels = [np.log(np.maximum(confirmed_level(s, confirm_rows), 0.0)) for s in usable]
         rows = sum(len(s) for s in levels)

@@ -7,8 +7,8 @@ score counts in units of the root of its rise:
     relative = score / sqrt(max(median of the last hours / median of the history, 1))
 
 The root is a compromise between forgetting nothing (exponent 0: too many alarms after a drift) and everything
-(exponent 1: what is wrong for hours is soon no longer seen); docs/events.md has the figures. The median lets short
-incidents pass without a trace, and rows of open events are not followed at all: they are left out by the event logic.
+(exponent 1: what is wrong for hours is soon no longer seen); docs/measurements.md has the figures. The median lets
+short incidents pass without a trace, and rows of open events are not followed at all: the event logic leaves them out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WINDOW_SECONDS", "Drift", "followed"]
+__all__ = ["WINDOW_SECONDS", "Drift", "factors"]
 
 WINDOW_SECONDS = 6 * 3600
 """How far back scores are followed."""
@@ -74,12 +74,13 @@ class Drift:
         return cls(**{**raw, "pieces": [(piece, level) for piece, level in raw["pieces"]]})
 
 
-def followed(score: np.ndarray, normal: float, step_seconds: float) -> np.ndarray:
-    """Scores ``[T]`` of consecutive rows as they would have counted; NaN stays NaN."""
+def factors(score: np.ndarray, normal: float, step_seconds: float) -> np.ndarray:
+    """What scores ``[T]`` of consecutive rows would have been divided by, ``[T]``; NaN are passed over."""
     drift, step = Drift(normal), round(step_seconds * 10**9)
-    out = np.array(score, dtype=np.float64)
-    for row in np.flatnonzero(np.isfinite(out)).tolist():
-        own = float(out[row])
-        out[row] = drift.relative(row * step, own)
-        drift.add(row * step, own)
+    out = np.ones(len(score))
+    for row, own in enumerate(score.tolist()):
+        if math.isfinite(own):
+            drift.relative(row * step, own)
+            drift.add(row * step, own)
+        out[row] = drift.factor
     return out
