@@ -19,7 +19,7 @@ from benchmarks.data import PROTOCOLS, load_tasks
 from benchmarks.evaluation import Record, Results, run
 from benchmarks.methods import DEFAULT, METHODS, chosen
 from tsdiff_monitor.errors import TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.system.atomic_files import atomic_path, check_writable
 
 __all__ = ["main"]
 

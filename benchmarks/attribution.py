@@ -27,12 +27,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.attribution_cases import SETS, Case, Incident
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector, Mode
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.frame import Frame, Series
-from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.scoring.attribution import attribute_event
+from tsdiff_monitor.system.atomic_files import atomic_path
+from tsdiff_monitor.timeseries.frame import Frame, Series
 
 __all__ = ["hit_rate", "main", "measure", "rank"]
 

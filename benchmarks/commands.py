@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tsdiff_monitor.outputs import atomic_path
+from tsdiff_monitor.system.atomic_files import atomic_path
 
 __all__ = ["Record", "kept", "positive", "series_parser"]
 

@@ -23,7 +23,7 @@ from benchmarks.methods import METHODS, Setting, chosen
 from benchmarks.methods.product import as_frame
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.injection import KINDS, inject
-from tsdiff_monitor.outputs import check_writable
+from tsdiff_monitor.system.atomic_files import check_writable
 
 __all__ = ["main"]
 
@@ -93,8 +93,8 @@ def _fitted(method: str, fit_steps: int | None) -> Callable[[np.ndarray, Setting
         return METHODS[method].fit
 
     def fit(train: np.ndarray, setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
-        from tsdiff_monitor.config.models import DiffusionModelConfig
-        from tsdiff_monitor.detector import DiffusionDetector
+        from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+        from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 
         config = DiffusionModelConfig(seed=setting.seed, fit_steps=fit_steps)
         detector = DiffusionDetector.fit(as_frame(train, setting.step_seconds), config)

@@ -31,8 +31,8 @@ from benchmarks.crash_scenario import PLACES, Scenario, make_scenario
 from benchmarks.crash_world import DATABASE, CrashError, Faults, digest, live
 from benchmarks.storm import storm
 from tsdiff_monitor.errors import StoreError, TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.atomic_files import atomic_path, check_writable
 from tsdiff_monitor.testing import FakeClock
 
 __all__ = ["Audit", "audit", "main"]

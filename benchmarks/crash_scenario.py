@@ -10,11 +10,11 @@ import pandas as pd
 
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.events.event import Change, EventChange
+from tsdiff_monitor.events.grouping import join
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Group, Series
-from tsdiff_monitor.incidents import join
-from tsdiff_monitor.scores import Scores
+from tsdiff_monitor.timeseries.frame import Group, Series
+from tsdiff_monitor.timeseries.scores import Scores
 
 __all__ = ["CONFIG", "MONITOR", "PLACES", "START", "STEP", "Scenario", "explain", "make_scenario"]
 

@@ -27,13 +27,13 @@ from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.incidents_commit import Scored, commit_together
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.commit import Scored, commit_together
+from tsdiff_monitor.pipeline.results import TickResult
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.plugins import Notifier, Receipt
-from tsdiff_monitor.results import TickResult
-from tsdiff_monitor.scores import Scores
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import FakeClock
+from tsdiff_monitor.timeseries.scores import Scores
 
 __all__ = ["DATABASE", "CrashError", "Faults", "digest", "live"]
 

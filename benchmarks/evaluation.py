@@ -18,7 +18,7 @@ from benchmarks.data import Task
 from benchmarks.measures import measure
 from benchmarks.methods import METHODS, Setting
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.outputs import atomic_path
+from tsdiff_monitor.system.atomic_files import atomic_path
 
 __all__ = ["Record", "Results", "evaluate", "run"]
 

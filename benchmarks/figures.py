@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tsdiff_monitor.errors import TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.system.atomic_files import atomic_path, check_writable
 
 __all__ = ["Figures", "machine", "run"]
 

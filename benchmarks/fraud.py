@@ -29,9 +29,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.fraud_baselines import Alarm, baseline
 from benchmarks.fraud_data import load, payments
 from benchmarks.fraud_measures import CASES, Case, judge
-from tsdiff_monitor.backtest import Spans, replay
+from tsdiff_monitor.backtest.replay import Spans, replay
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.system.atomic_files import atomic_path, check_writable
 
 __all__ = ["main"]
 
@@ -100,7 +100,7 @@ def _run(
     clock: Callable[[], float],
 ) -> Record:
     """One configuration: the product's figures and the baseline's."""
-    from tsdiff_monitor.assembly import assemble
+    from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.config.loader import load_config
     from tsdiff_monitor.config.silent import silenced
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.config.monitors import MonitorConfig
-from tsdiff_monitor.frame import Frame, Group
 from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 __all__ = ["Alarm", "baseline"]
 

@@ -18,8 +18,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from tsdiff_monitor.durations import parse_duration
 from tsdiff_monitor.errors import DataError, TsdiffError
+from tsdiff_monitor.settings.durations import parse_duration
 
 __all__ = ["TRANSACTIONS", "load", "main", "payments"]
 

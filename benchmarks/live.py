@@ -22,10 +22,10 @@ from benchmarks.commands import Record, kept, series_parser
 from benchmarks.data import Task, load_tasks
 from benchmarks.measures import measure, segments_of
 from benchmarks.methods.product import as_frame
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.durations import parse_duration
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.outputs import check_writable
+from tsdiff_monitor.settings.durations import parse_duration
+from tsdiff_monitor.system.atomic_files import check_writable
 
 __all__ = ["WAYS", "main"]
 
@@ -94,7 +94,7 @@ def _replayed(
     task: Task, config: DiffusionModelConfig, rows: int, *, hide: bool, alarms: float
 ) -> tuple[np.ndarray, list[Span], int]:
     """Scores ``[T]``, events, and the number of fits, ``rows`` apart."""
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
     from tsdiff_monitor.events.policy import EventPolicy
     from tsdiff_monitor.events.state import TrackerState
     from tsdiff_monitor.events.tracker import EventTracker

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 
 __all__ = ["main", "peak_memory"]
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     from benchmarks.timings import synthetic
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 
     detector = DiffusionDetector.load(given.model)
     frame = synthetic(given.rows, given.metrics)

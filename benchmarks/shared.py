@@ -23,9 +23,9 @@ from benchmarks.commands import Record, kept, series_parser
 from benchmarks.data import Task, load_tasks
 from benchmarks.measures import measure
 from benchmarks.methods.product import as_frame
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.outputs import check_writable
+from tsdiff_monitor.system.atomic_files import check_writable
 
 __all__ = ["main"]
 
@@ -79,8 +79,8 @@ def _records(
     tasks: list[Task], unseen: set[str], alone: dict[str, float], given: argparse.Namespace, clock: Callable[[], float]
 ) -> Any:
     """The fit's record, then one of each series."""
-    from tsdiff_monitor.detector import DiffusionDetector
-    from tsdiff_monitor.shared import fit_shared
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+    from tsdiff_monitor.detectors.diffusion.fit_shared import fit_shared
 
     chosen = {} if given.fit_steps is None else {"fit_steps": given.fit_steps}
     config = DiffusionModelConfig(shared=True, adapt_steps=given.adapt_steps, seed=given.seed, **chosen)

@@ -19,10 +19,10 @@ from typing import Any
 from benchmarks.data import load_tasks
 from benchmarks.figures import machine
 from benchmarks.memory import peak_memory
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import TsdiffError
-from tsdiff_monitor.frame import Frame
-from tsdiff_monitor.outputs import atomic_path, check_writable
+from tsdiff_monitor.system.atomic_files import atomic_path, check_writable
+from tsdiff_monitor.timeseries.frame import Frame
 
 __all__ = ["main"]
 

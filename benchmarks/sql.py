@@ -26,10 +26,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.figures import machine
 from benchmarks.fraud_data import load, payments
 from tsdiff_connectors.sql import SqlReader
-from tsdiff_monitor.durations import parse_duration
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.outputs import atomic_path, check_writable
 from tsdiff_monitor.plugins import Context, Query, Reading, ReadRequest
+from tsdiff_monitor.settings.durations import parse_duration
+from tsdiff_monitor.system.atomic_files import atomic_path, check_writable
 
 __all__ = ["main", "measure"]
 

@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.methods.product import as_frame
-from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
-from tsdiff_monitor.detector import DiffusionDetector, Mode
-from tsdiff_monitor.frame import Frame
-from tsdiff_monitor.pipeline import Pipeline
-from tsdiff_monitor.reference.config import CsdiReferenceConfig
-from tsdiff_monitor.reference.errors import ReferenceModel
+from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
+from tsdiff_monitor.detectors.csdi.errors import ReferenceModel
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+from tsdiff_monitor.detectors.protocol import Mode
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.scoring.scaling import Scaler
-from tsdiff_monitor.store.models import ModelStore
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader
+from tsdiff_monitor.timeseries.frame import Frame
 
 __all__ = ["Clock", "fit", "pipeline_tick_seconds", "reference_row_seconds", "row_seconds", "synthetic", "tick_seconds"]
 

@@ -28,9 +28,9 @@ from tsdiff_connectors.remote_write_proto import write_request
 from tsdiff_connectors.score_series import SERIES, score_rows, unpacked
 from tsdiff_connectors.write_samples import Samples
 from tsdiff_monitor.errors import TsdiffError
-from tsdiff_monitor.frame import Frame, Series
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.scores import Expected, ScoreBatch, Scores
+from tsdiff_monitor.timeseries.frame import Frame, Series
+from tsdiff_monitor.timeseries.scores import Expected, ScoreBatch, Scores
 
 __all__ = ["main"]
 

@@ -15,7 +15,7 @@ _MODULES = [
     for module in pkgutil.iter_modules(tsdiff_monitor.diffusion.__path__)
     if module.name != "weights"
 ]
-_MODULES += [f"tsdiff_monitor.reference.{name}" for name in ("network", "procedure", "errors")]
+_MODULES += [f"tsdiff_monitor.detectors.csdi.{name}" for name in ("network", "procedure", "errors")]
 jaxtyping.install_import_hook(_MODULES, "beartype.beartype")
 
 torch.set_num_threads(1)  # the tests' networks are small: more threads only wait for each other

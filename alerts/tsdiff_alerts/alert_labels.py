@@ -12,7 +12,7 @@ from tsdiff_alerts.http_options import parsed
 from tsdiff_alerts.plain import culprit_line, plain_text, title_text
 from tsdiff_alerts.text import duration_text, number_text, time_text, top_culprits
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.frame import Group
+from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["LABEL", "OWN_LABELS", "annotations_of", "labels_of", "link_of"]
 

@@ -21,10 +21,10 @@ from tsdiff_alerts.alert_labels import LABEL, OWN_LABELS, annotations_of, labels
 from tsdiff_alerts.http_options import ServerOptions, parsed
 from tsdiff_alerts.http_post import HttpSender, place
 from tsdiff_alerts.text import json_text
-from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import ANOMALY, EventChange
 from tsdiff_monitor.plugins import Context, Receipt
+from tsdiff_monitor.settings.durations import Duration
 
 __all__ = ["AlertmanagerNotifier"]
 

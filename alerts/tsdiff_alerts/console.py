@@ -21,7 +21,7 @@ from tsdiff_alerts.text import (
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change, Event, EventChange, Severity
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["ConsoleNotifier"]
 

@@ -14,10 +14,10 @@ from typing import Annotated, Self
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.http import options
 from tsdiff_monitor.http.options import Authorization, BasicAuth, TlsConfig
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["Authorization", "BasicAuth", "HttpHeaders", "HttpOptions", "ServerOptions", "TlsConfig", "Url"]
 

@@ -32,12 +32,12 @@ from pydantic import SecretStr
 import tsdiff_monitor
 from tsdiff_alerts.http_options import HttpOptions, ServerOptions, parsed
 from tsdiff_alerts.tls import Material, make_context, read_material, tls_words
-from tsdiff_monitor.config.secrets import resolve_secret
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigError, DeliveryError
 from tsdiff_monitor.http.options import fits_header
 from tsdiff_monitor.http.retry_after import retry_after
 from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.settings.durations import format_duration
+from tsdiff_monitor.settings.secrets import resolve_secret
 
 __all__ = ["Answer", "HttpSender", "place", "retry_after"]
 

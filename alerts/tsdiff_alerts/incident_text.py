@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tsdiff_monitor.events.event import Event
-from tsdiff_monitor.frame import group_name
+from tsdiff_monitor.timeseries.frame import group_name
 
 __all__ = ["groups_text", "member_names", "plural"]
 

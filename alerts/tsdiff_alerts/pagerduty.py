@@ -28,9 +28,9 @@ from tsdiff_alerts.text import (
 )
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change, EventChange
-from tsdiff_monitor.frame import group_name
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.timeseries.frame import group_name
 
 __all__ = ["PagerDutyNotifier"]
 

@@ -36,12 +36,12 @@ from tsdiff_alerts.http_options import TlsConfig
 from tsdiff_alerts.mail_message import compose, mailbox
 from tsdiff_alerts.smtp_failure import failure_of
 from tsdiff_alerts.tls import make_context
-from tsdiff_monitor.config.fields import PositiveDuration
-from tsdiff_monitor.config.secrets import resolve_secret
 from tsdiff_monitor.errors import ConfigError, DeliveryError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.fields import PositiveDuration
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.settings.secrets import resolve_secret
 
 __all__ = ["EmailNotifier"]
 

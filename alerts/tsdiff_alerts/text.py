@@ -12,7 +12,7 @@ import pandas as pd
 from tsdiff_alerts.incident_text import groups_text, member_names, plural
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.event import ABSENT, ANOMALY, Change, Culprit, Ending, Event, EventChange
-from tsdiff_monitor.frame import group_name
+from tsdiff_monitor.timeseries.frame import group_name
 
 __all__ = [
     "SHOWN_CULPRITS",

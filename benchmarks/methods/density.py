@@ -14,7 +14,7 @@ from benchmarks.methods.base import Method, Scaling, Scorer, Setting, evenly, me
 from benchmarks.methods.product import as_frame
 
 if TYPE_CHECKING:
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 
 __all__ = ["METHODS", "diffusion_time", "evidence_bound", "flow_likelihood"]
 
@@ -44,7 +44,7 @@ def evidence_bound(train: np.ndarray, setting: Setting, **options: Any) -> Score
 def flow_likelihood(train: np.ndarray, setting: Setting, **options: Any) -> Scorer:
     """-ln p of the newest quarter of a window given the rest, by the probability flow, every 16 rows."""
     from tsdiff_monitor.diffusion.imputer import Imputer
-    from tsdiff_monitor.diffusion.masks import forecast_mask
+    from tsdiff_monitor.diffusion.training_masks import forecast_mask
     from tsdiff_monitor.scoring.density import flow_log_likelihoods
 
     detector = _fitted(train, setting, options)
@@ -83,8 +83,8 @@ def diffusion_time(train: np.ndarray, setting: Setting) -> Scorer:
 
 
 def _fitted(train: np.ndarray, setting: Setting, options: Mapping[str, Any]) -> DiffusionDetector:
-    from tsdiff_monitor.config.models import DiffusionModelConfig
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 
     frame = as_frame(train, setting.step_seconds)
     return DiffusionDetector.fit(frame, DiffusionModelConfig(seed=setting.seed, **options))

@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.methods.base import Method, Scorer, Setting
 
 if TYPE_CHECKING:
-    from tsdiff_monitor.detectors import Mode
-    from tsdiff_monitor.frame import Frame
+    from tsdiff_monitor.detectors.protocol import Mode
+    from tsdiff_monitor.timeseries.frame import Frame
 
 __all__ = ["METHODS", "as_frame"]
 
@@ -20,7 +20,7 @@ def as_frame(values: np.ndarray, step_seconds: float) -> Frame:
     """Rows ``[T, K]`` as a frame that starts at the epoch."""
     import pandas as pd
 
-    from tsdiff_monitor.frame import Frame, Series
+    from tsdiff_monitor.timeseries.frame import Frame, Series
 
     series = tuple(Series(f"m{k}") for k in range(values.shape[1]))
     return Frame(pd.Timestamp(0, tz="UTC"), pd.Timedelta(seconds=step_seconds), values, series)
@@ -30,8 +30,8 @@ def _detector(mode: Mode, kind: str, **options: Any) -> Callable[[np.ndarray, Se
     """Fits a model of type ``kind``; a configuration that has a seed gets the setting's."""
 
     def fit(train: np.ndarray, setting: Setting) -> Scorer:
-        from tsdiff_monitor.config.models import MODEL_TYPES
-        from tsdiff_monitor.detectors import fit_detector
+        from tsdiff_monitor.detectors.config import MODEL_TYPES
+        from tsdiff_monitor.detectors.registry import fit_detector
 
         model: Any = MODEL_TYPES[kind]
         seed = {"seed": setting.seed} if "seed" in model.model_fields else {}

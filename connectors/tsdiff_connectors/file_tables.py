@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from tsdiff_monitor.errors import DataError, SourceError
-from tsdiff_monitor.tables import Layout, Table, read_tables
+from tsdiff_monitor.timeseries.tables import Layout, Table, read_tables
 
 __all__ = ["FileTable", "FileTables"]
 

@@ -14,10 +14,10 @@ from pydantic import Field, field_validator
 from tsdiff_connectors.file_incidents import labelled_spans, merged, read_culprits
 from tsdiff_connectors.file_tables import FileTable, FileTables
 from tsdiff_monitor.errors import DataError, SourceError
-from tsdiff_monitor.frame import Group, Series, from_samples
 from tsdiff_monitor.plugins import Context, Extent, Incident, Query, Reading, ReadRequest
-from tsdiff_monitor.settings_model import StrictModel
-from tsdiff_monitor.tables import Layout, Table, check_grid
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.timeseries.frame import Group, Series, from_samples
+from tsdiff_monitor.timeseries.tables import Layout, Table, check_grid
 
 __all__ = ["FilesReader"]
 

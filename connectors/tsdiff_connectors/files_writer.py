@@ -21,10 +21,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tsdiff_monitor.errors import OutputError, WriteError
-from tsdiff_monitor.outputs import atomic_path
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.system.atomic_files import atomic_path
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["FilesWriter"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame, Group, Series
 from tsdiff_monitor.plugins import ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
 
 __all__ = ["Samples", "check_series", "grid_ns", "series_name", "to_frames"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tsdiff_connectors.http_address import Address
 from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.http_secrets import basic_credentials
-from tsdiff_monitor.config.secrets import resolve_secret
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.settings.secrets import resolve_secret
 
 __all__ = ["Identity", "identify"]
 

@@ -14,7 +14,7 @@ from tsdiff_connectors.http_address import place
 from tsdiff_connectors.http_failure import HttpFailure, judge_status, retry_after, tls_words, transport_reason
 from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.http_secrets import without_secrets
-from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["Exchange"]
 

@@ -13,9 +13,9 @@ import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tsdiff_connectors.http_address import Address
-from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.http.options import Authorization, BasicAuth, TlsConfig, check_headers
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["Authorization", "BasicAuth", "HttpOptions", "TlsConfig"]
 

@@ -21,12 +21,12 @@ from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.score_series import OWN_LABELS, SERIES, SeriesName, score_rows
 from tsdiff_connectors.write_drain import Drain, Target
 from tsdiff_connectors.write_queue import WriteQueue
-from tsdiff_monitor.config.fields import PositiveDuration
-from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.errors import StoreError, WriteError
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.unexpected import unexpected
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.fields import PositiveDuration
+from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["QueuedWriter", "WriterOptions"]
 

@@ -1,7 +1,7 @@
 """Scores as series: names, labels and times as every store of series takes them.
 
-A :class:`~tsdiff_monitor.scores.ScoreBatch` of one group becomes one matrix, a row for each series and a column for
-each time (:class:`ScoreRows`): small and quick to keep in a queue.
+A :class:`~tsdiff_monitor.timeseries.scores.ScoreBatch` of one group becomes one matrix, a row for each series and a
+column for each time (:class:`ScoreRows`): small and quick to keep in a queue.
 
 Label rules: https://prometheus.io/docs/concepts/data_model/. An input's label that has one of our names is kept as
 ``exported_<name>``, as Prometheus does (https://prometheus.io/docs/prometheus/latest/configuration/configuration/,
@@ -21,8 +21,8 @@ import orjson
 import pandas as pd
 
 from tsdiff_connectors.write_samples import Labels
-from tsdiff_monitor.frame import Series
-from tsdiff_monitor.scores import ScoreBatch
+from tsdiff_monitor.timeseries.frame import Series
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["OWN_LABELS", "SERIES", "ScoreRows", "SeriesName", "score_rows", "unpacked"]
 

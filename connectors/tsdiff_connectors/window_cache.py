@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_connectors.grouping import grid_ns
-from tsdiff_monitor.frame import Frame, Group, Series
 from tsdiff_monitor.plugins import Query, Reading, ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
 
 __all__ = ["WindowCache"]
 

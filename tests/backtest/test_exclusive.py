@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tsdiff_monitor.errors import OutputError
-from tsdiff_monitor.exclusive import exclusive
+from tsdiff_monitor.system.file_lock import exclusive
 
 
 def listing(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tsdiff_monitor.report.write import FILES
+from tsdiff_monitor.backtest.report.write import FILES
 
 SECONDS = 120
 

@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.assembly import Assembly, assemble
-from tsdiff_monitor.backtest import Spans, replay
+from tsdiff_monitor.app.build import Assembly, assemble
+from tsdiff_monitor.backtest.replay import Spans, replay
+from tsdiff_monitor.backtest.report.replay import Replay
+from tsdiff_monitor.backtest.report.write import FILES, write_report
 from tsdiff_monitor.config.loader import load_config
 from tsdiff_monitor.config.silent import silenced
 from tsdiff_monitor.errors import DataError, StoreError, TsdiffError
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.plugins import Extent, Reading, ReadRequest
-from tsdiff_monitor.report.replay import Replay
-from tsdiff_monitor.report.write import FILES, write_report
 from tsdiff_monitor.testing import MemoryReader, example_frame
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 HOUR, DAY, STEP = pd.Timedelta("1h"), pd.Timedelta("1D"), pd.Timedelta("1min")
 GATEWAY: Group = (("service", "gateway"),)

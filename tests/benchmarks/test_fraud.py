@@ -13,7 +13,7 @@ from benchmarks.fraud import main
 from benchmarks.fraud_baselines import Alarm, baseline
 from benchmarks.fraud_measures import CASES, incidents, judge
 from tsdiff_monitor.config.monitors import MonitorConfig
-from tsdiff_monitor.frame import Frame, Group, Series
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
 STEP = pd.Timedelta("12h")

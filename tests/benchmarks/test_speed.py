@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks import timings
 from benchmarks.speed import main
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
-from tsdiff_monitor.frame import Frame
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+from tsdiff_monitor.timeseries.frame import Frame
 
 SMALL = DiffusionModelConfig(window=16, width=32, layers=1, fit_steps=10)
 

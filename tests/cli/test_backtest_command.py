@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from tsdiff_monitor.backtest.report.write import FILES
 from tsdiff_monitor.config.lint import lint
 from tsdiff_monitor.config.loader import load_config
-from tsdiff_monitor.exclusive import exclusive
-from tsdiff_monitor.report.write import FILES
+from tsdiff_monitor.system.file_lock import exclusive
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "smd"
 
@@ -142,7 +142,7 @@ def test_reports_that_cannot_be_written(
 
 def test_the_demos_configuration_is_good() -> None:
     """It loads, draws no warning, and has what the command counts on."""
-    with as_file(files("tsdiff_monitor") / "data" / "demo.yaml") as path:
+    with as_file(files("tsdiff_monitor") / "demo" / "demo.yaml") as path:
         slack = {"DEMO_SLACK_URL": "http://127.0.0.1:9/api/", "DEMO_SLACK_TOKEN": "xoxb-demo"}
         config = load_config(path, environ=slack)
     assert lint(config) == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tsdiff_alerts.slack import SlackNotifier
-from tsdiff_monitor.demo_slack import DemoSlack, plain_message
+from tsdiff_monitor.demo.slack_server import DemoSlack, plain_message
 from tsdiff_monitor.events.event import Change
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing import FakeClock, example_change, example_details

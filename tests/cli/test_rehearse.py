@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.events.event import Change, EventChange
-from tsdiff_monitor.rehearse.write import FILES
+from tsdiff_monitor.rehearsal.write import FILES
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import example_event
 

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tsdiff_monitor.config.loader import LoadPlugin
 from tsdiff_monitor.plugins import Kind, load_plugin
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
 
 
 class BasicAuth(StrictModel):

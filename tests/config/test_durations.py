@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tsdiff_monitor.durations import Duration, format_duration, parse_duration
+from tsdiff_monitor.settings.durations import Duration, format_duration, parse_duration
 
 UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 0.001}
 

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tsdiff_monitor.config.loader import Config, LoadPlugin, load_config
-from tsdiff_monitor.config.models import BaselineModelConfig, DiffusionModelConfig
 from tsdiff_monitor.config.settings import Settings, WebSettings
+from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 
 SMALL = """
 readers: {prom: {type: fake, url: http://localhost:9090}}

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
-from tsdiff_monitor.config.keys import documentation, path_text, resolve, valid_keys
-from tsdiff_monitor.config.problems import did_you_mean, validation_problems
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.config.problems import validation_problems
+from tsdiff_monitor.settings.keys import documentation, path_text, resolve, valid_keys
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.settings.suggest import did_you_mean
 
 
 class Inner(StrictModel):

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from tsdiff_monitor.config.loader import Config, LoadPlugin, load_config
-from tsdiff_monitor.config.secrets import resolve_secret
 from tsdiff_monitor.errors import ConfigError
+from tsdiff_monitor.settings.secrets import resolve_secret
 
 TEXT = """
 readers: {prom: {type: fake, url: http://localhost}}

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from tsdiff_connectors.sql import SqlReader
-from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import Context, Query, ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame
 
 DATABASES = ("sqlite", "postgresql")
 HOUR = pd.Timestamp("2024-05-01T03:00:00Z")

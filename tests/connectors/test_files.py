@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from tsdiff_connectors.files import FilesReader
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.plugins import Context, History, Query, ReadRequest
 from tsdiff_monitor.testing import ReaderConformance
+from tsdiff_monitor.timeseries.frame import Group
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 HOUR = pd.Timestamp("2024-05-01T03:00:00Z")

@@ -14,9 +14,9 @@ import pytest
 from tsdiff_connectors.files_writer import FilesWriter
 from tsdiff_monitor.errors import WriteError
 from tsdiff_monitor.plugins import Context
-from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.tables import read_table
 from tsdiff_monitor.testing import WriterConformance, example_batch
+from tsdiff_monitor.timeseries.scores import ScoreBatch
+from tsdiff_monitor.timeseries.tables import read_table
 
 
 def writer(path: Path, **config: Any) -> FilesWriter:

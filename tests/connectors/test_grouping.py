@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tsdiff_connectors.grouping import Samples, grid_ns, series_name, to_frames
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame, Group, Series, from_samples
 from tsdiff_monitor.plugins import Query, ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series, from_samples
 
 HOUR = pd.Timestamp("2024-05-01T03:00:00Z")
 MINUTE = pd.Timedelta("1min")

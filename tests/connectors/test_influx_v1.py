@@ -17,9 +17,9 @@ from tests.connectors.influx_replay import Replay, Reply, closing_readers, influ
 from tests.servers.faults import FaultProxy
 from tsdiff_connectors.influxdb import InfluxReader
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import Query, ReadRequest
 from tsdiff_monitor.testing import ReaderConformance
+from tsdiff_monitor.timeseries.frame import Frame
 
 __all__ = ["closing_readers"]  # a fixture of every test here
 

@@ -17,8 +17,8 @@ from tests.servers.certificates import Authority
 from tests.servers.faults import FaultProxy
 from tsdiff_connectors.influxdb import InfluxReader
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import Query, ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame
 
 __all__ = ["closing_readers", "serve"]  # fixtures
 

@@ -15,8 +15,8 @@ from tests.connectors.conftest import PrometheusServer
 from tsdiff_connectors.prometheus import PrometheusReader
 from tsdiff_monitor.config.loader import load_config
 from tsdiff_monitor.config.monitors import MonitorConfig
-from tsdiff_monitor.frame import Frame, Group
 from tsdiff_monitor.plugins import Context, ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 START = pd.Timestamp("2024-05-01T00:00:00Z")

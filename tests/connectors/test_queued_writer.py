@@ -25,9 +25,9 @@ from tsdiff_connectors.queued_writer import QueuedWriter, WriterOptions
 from tsdiff_connectors.remote_write import RemoteWriter
 from tsdiff_connectors.victoria_writer import VictoriaWriter
 from tsdiff_connectors.write_samples import Samples
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import WriteError
 from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.testing import FakeClock, WriterConformance, example_batch
 
 PAGE = Path(__file__).parents[2] / "docs" / "writers.md"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tsdiff_connectors.score_series import SERIES, score_rows, unpacked
 from tsdiff_connectors.write_samples import Labels, Samples
-from tsdiff_monitor.frame import Frame, Series
-from tsdiff_monitor.scores import ScoreBatch
 from tsdiff_monitor.testing import example_batch
+from tsdiff_monitor.timeseries.frame import Frame, Series
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 LABEL_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from tsdiff_connectors.simulator import ScheduledIncident, SimulatorConfig, SimulatorReader
 from tsdiff_connectors.simulator.fleet import METRICS, SERVICES, Fleet
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame, Group
 from tsdiff_monitor.plugins import Context, Extent, Query, Reading, ReadRequest, load_plugin
 from tsdiff_monitor.testing import ReaderConformance
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 MINUTE = pd.Timedelta("1min")
 REPLAY = pd.Timestamp("2026-01-19T00:00:00Z")

@@ -13,21 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.assembly import Assembly
+from tsdiff_monitor.app.build import Assembly
 from tsdiff_monitor.config.loader import Config
-from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refreshing import Refreshing
-from tsdiff_monitor.detector import DiffusionDetector
-from tsdiff_monitor.frame import Frame
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.plugins import Notifier, Reader
-from tsdiff_monitor.store.models import ModelStore
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, example_frame
+from tsdiff_monitor.timeseries.frame import Frame
 
 GROUP = (("instance", "web-1"),)
 ROWS, FITTED = 300, 240

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refreshing import Refreshing
+from tsdiff_monitor.delivery.refresh import Refreshing
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.store.store import Store

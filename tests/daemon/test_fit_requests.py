@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tsdiff_monitor.daemon.fit_requests import FIRST_WAIT, LONGEST_WAIT, FitRequests
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.testing import FakeClock
+from tsdiff_monitor.timeseries.frame import Group
 
 WEB: frozenset[Group] = frozenset({(("service", "web"),)})
 BOTH: frozenset[Group] = WEB | {(("service", "db"),)}

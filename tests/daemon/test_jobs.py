@@ -10,14 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from tsdiff_monitor.assembly import Assembly
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.app.build import Assembly
 from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader
+from tsdiff_monitor.timeseries.frame import Frame
 
 GROUP = (("instance", "web-1"),)
 LONG = DiffusionModelConfig(window=256, width=16, layers=1, fit_steps=10)

@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 import structlog
 
-from tsdiff_monitor.logs import LogFormat, LogLevel, configure_logging
+from tsdiff_monitor.system.logging import LogFormat, LogLevel, configure_logging
 
 
 @pytest.fixture(autouse=True)

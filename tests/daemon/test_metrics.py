@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
-from tsdiff_monitor.delivery.refreshing import Refreshing
+from tsdiff_monitor.delivery.refresh import Refreshing
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.store.store import Store
 

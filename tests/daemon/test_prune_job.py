@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from tsdiff_monitor.assembly import Assembly
+from tsdiff_monitor.app.build import Assembly
 from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.errors import StoreError

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tsdiff_monitor.config.loader import Config
-from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.scheduler import Scheduler
 from tsdiff_monitor.daemon.triggers import GridTrigger
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 
 NOW = datetime(2024, 5, 1, 10, 2, 11, tzinfo=UTC)
 MINUTELY = SchedulerConfig(infer_every=timedelta(minutes=1))

@@ -15,9 +15,9 @@ from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.service import Service
 from tsdiff_monitor.errors import DeliveryError, SourceError
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader, example_change
+from tsdiff_monitor.timeseries.frame import Frame
 
 GROUP = (("instance", "web-1"),)
 OFTEN = SchedulerConfig(infer_every=timedelta(milliseconds=50), offset=timedelta(0))

@@ -24,9 +24,9 @@ from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Series
-from tsdiff_monitor.scores import Scores
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.timeseries.frame import Series
+from tsdiff_monitor.timeseries.scores import Scores
 
 ROWS, CHUNK = 160, 8
 NOTIFIERS = ("slack", "console")

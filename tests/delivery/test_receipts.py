@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refreshing import Refreshing
+from tsdiff_monitor.delivery.refresh import Refreshing
 from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper, Refresher

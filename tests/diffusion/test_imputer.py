@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.masks import metric_mask, random_masks
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
+from tsdiff_monitor.diffusion.training_masks import metric_mask, random_masks
 
 B, L, K = 4, 16, 3
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsdiff_monitor.diffusion.masks import forecast_mask, gratings, metric_mask, random_gaps, random_masks
+from tsdiff_monitor.diffusion.training_masks import forecast_mask, gratings, metric_mask, random_gaps, random_masks
 
 WINDOWS = st.integers(8, 70)
 METRICS = st.integers(1, 6)

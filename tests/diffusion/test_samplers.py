@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.diffusion.samplers import (
     SAMPLERS,
     Noise,

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.masks import gratings
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingGroup, TrainingPlan, train, train_shared
+from tsdiff_monitor.diffusion.training_masks import gratings
 from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 
 WINDOW = 16

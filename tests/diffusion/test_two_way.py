@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingPlan, train
+from tsdiff_monitor.diffusion.training_masks import metric_mask
 from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 
 WINDOW = 16

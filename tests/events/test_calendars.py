@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.events.calendars import CalendarEntry, covered
-from tsdiff_monitor.frame import Group
+from tsdiff_monitor.timeseries.frame import Group
 
 WEB: Group = (("instance", "web-1"),)
 ICS = """BEGIN:VCALENDAR

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.events.policy import EventPolicy
+from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.store.database import Database
 
 DOC = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")

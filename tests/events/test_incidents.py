@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsdiff_monitor.events.event import ABSENT, Change, Ending, Event, EventChange, Severity
+from tsdiff_monitor.events.feedback import Feedback
+from tsdiff_monitor.events.grouping import Joined, called, join
 from tsdiff_monitor.events.policy import EventPolicy
-from tsdiff_monitor.frame import Group
-from tsdiff_monitor.incidents import Joined, called, join
-from tsdiff_monitor.store.records import Feedback
 from tsdiff_monitor.testing import example_event
+from tsdiff_monitor.timeseries.frame import Group
 
 T0 = pd.Timestamp("2026-03-01T00:00:00Z")
 MINUTE = pd.Timedelta(minutes=1)

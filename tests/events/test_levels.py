@@ -15,8 +15,8 @@ from tsdiff_monitor.events.level import CLEAR
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Series
-from tsdiff_monitor.scores import Scores
+from tsdiff_monitor.timeseries.frame import Series
+from tsdiff_monitor.timeseries.scores import Scores
 
 T0 = pd.Timestamp("2026-03-01T00:00:00Z")
 MINUTE = pd.Timedelta(minutes=1)

@@ -11,8 +11,8 @@ from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.severity import is_broad, severity_of
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.frame import Series
-from tsdiff_monitor.scores import Scores
+from tsdiff_monitor.timeseries.frame import Series
+from tsdiff_monitor.timeseries.scores import Scores
 
 
 def opened(attribution: list[float], peak: float) -> Event:

@@ -9,8 +9,8 @@ import pytest
 
 from tsdiff_alerts.text import headline, who
 from tsdiff_monitor.events.event import ABSENT, Change, Ending, Member
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.testing import example_change
+from tsdiff_monitor.timeseries.frame import Group
 
 
 def members(*groups: Group) -> tuple[Member, ...]:

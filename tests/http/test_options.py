@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from tsdiff_monitor.http.options import Authorization, BasicAuth, TlsConfig, check_headers
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
 
 SECRET = "hunter22"
 

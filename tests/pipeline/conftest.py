@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
-from tsdiff_monitor.store.models import ModelStore
+from tsdiff_monitor.detectors.config import ModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, example_frame
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 STEP = pd.Timedelta("10min")
 FITTED, REPLAYED = 300, 150  # rows: about two days of history, then one day

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline, TickResult
+from tsdiff_monitor.pipeline.tick import Pipeline, TickResult
 from tsdiff_monitor.testing import MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 __all__ = ["STEP", "WEB_1", "WEB_2", "Frames", "MakePipeline", "ScoresOf", "facts", "replayed"]
 

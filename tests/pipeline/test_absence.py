@@ -11,9 +11,9 @@ import pytest
 
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.events.event import ABSENT, Change, EventChange
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 WEB_1: Group = (("instance", "web-1"),)
 WEB_2: Group = (("instance", "web-2"),)

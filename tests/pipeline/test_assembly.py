@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tsdiff_monitor.assembly import assemble
+from tsdiff_monitor.app.build import assemble
 from tsdiff_monitor.config.loader import Config, load_config
 from tsdiff_monitor.config.silent import silenced
 from tsdiff_monitor.errors import ConfigError, StoreError, WriteError

@@ -11,9 +11,9 @@ import pytest
 
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.events.event import Change
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 WEB_1: Group = (("instance", "web-1"),)
 STEP = pd.Timedelta("10min")

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.change_details import linked
 from tsdiff_monitor.events.event import Change
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.annotate import linked
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter, example_event
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 WEB_1: Group = (("instance", "web-1"),)
 STEP = pd.Timedelta("10min")
@@ -75,7 +75,7 @@ def test_a_picture_that_fails_does_not_lose_the_event(
     def fails(*_: object) -> None:
         raise ValueError("no memory for a picture")
 
-    monkeypatch.setattr("tsdiff_monitor.change_details._snapshot", fails)
+    monkeypatch.setattr("tsdiff_monitor.pipeline.annotate._snapshot", fails)
     pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}))
     result = pipeline.tick(end, since=history_end)
     assert result.changes

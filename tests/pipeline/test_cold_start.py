@@ -9,14 +9,15 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.baselines.detector import BaselineDetector
-from tsdiff_monitor.config.models import BaselineModelConfig, DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
+from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
+from tsdiff_monitor.detectors.baseline.detector import BaselineDetector
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.errors import DataError, SourceError
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryReader, MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 STEP = pd.Timedelta("10min")
 FITTED = 300

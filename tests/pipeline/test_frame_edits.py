@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.errors import SchemaMismatchError
-from tsdiff_monitor.frame import Frame
-from tsdiff_monitor.frame_edits import any_since, conformed, trimmed, without
 from tsdiff_monitor.testing import example_frame
+from tsdiff_monitor.timeseries.frame import Frame
+from tsdiff_monitor.timeseries.selection import any_since, conformed, trimmed, without
 
 STEP = pd.Timedelta("1min")
 

@@ -13,12 +13,12 @@ import pytest
 from tsdiff_alerts.text import headline
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.events.alarm_rate import seen_per_week
 from tsdiff_monitor.events.event import ABSENT, Change, EventChange
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
-from tsdiff_monitor.results import TickResult
+from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
+from tsdiff_monitor.pipeline.results import TickResult
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader, example_frame
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 HOSTS: tuple[Group, ...] = tuple((("instance", f"web-{n}"),) for n in range(1, 6))
 STEP = pd.Timedelta("10min")

@@ -13,12 +13,12 @@ import pytest
 
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import Change, Ending, EventChange
-from tsdiff_monitor.frame import Group
-from tsdiff_monitor.incidents_commit import Scored, commit_together
-from tsdiff_monitor.pipeline import Pipeline
-from tsdiff_monitor.results import TickResult
+from tsdiff_monitor.pipeline.commit import Scored, commit_together
+from tsdiff_monitor.pipeline.results import TickResult
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, example_event
+from tsdiff_monitor.timeseries.frame import Group
 
 T0 = pd.Timestamp("2026-03-01T00:00:00Z")
 MINUTE = pd.Timedelta(minutes=1)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.errors import ModelError
-from tsdiff_monitor.frame import Group
-from tsdiff_monitor.store.models import ModelStore, fingerprint, folder_name
+from tsdiff_monitor.models.repository import ModelStore, fingerprint, folder_name
 from tsdiff_monitor.testing import example_frame
+from tsdiff_monitor.timeseries.frame import Group
 
 GROUP: Group = (("instance", "web-1"),)
 CONFIG = DiffusionModelConfig(window=8, width=16, layers=1, fit_steps=10)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.events.event import Change, Ending
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader, example_change, example_frame
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 WEB_1: Group = (("instance", "web-1"),)
 STEP = pd.Timedelta("10min")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.scoring.rules import IMPOSSIBLE
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 WEB_1: Group = (("instance", "web-1"),)
 STEP = pd.Timedelta("10min")

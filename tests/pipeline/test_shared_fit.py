@@ -8,15 +8,15 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.baselines.detector import BaselineDetector
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
+from tsdiff_monitor.detectors.baseline.detector import BaselineDetector
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+from tsdiff_monitor.detectors.diffusion.shared_network import SharedNetwork
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
-from tsdiff_monitor.shared import SharedNetwork
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 STEP = pd.Timedelta("10min")
 FITTED = 300

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.errors import DamagedModelError
-from tsdiff_monitor.frame import Frame, Group
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 FITTED = 300
 WEB_1: Group = (("instance", "web-1"),)
@@ -120,7 +120,7 @@ def test_a_damaged_network_file_is_refused(
     (path,) = copied.glob("network-*")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedModelError, match=r"network-.*checksum.*fit again"):
-        from tsdiff_monitor.diffusion.weights import load_card, load_network
+        from tsdiff_monitor.detectors.diffusion.files import load_card, load_network
 
         load_network(copied, load_card(copied))
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.pipeline.replays import STEP, WEB_1, WEB_2, Frames, MakePipeline, ScoresOf, facts, replayed
 from tsdiff_monitor.errors import SchemaMismatchError
-from tsdiff_monitor.frame import Frame, Group, Series
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
 
 
 def without_columns(frame: Frame, first: int, *names: str) -> Frame:

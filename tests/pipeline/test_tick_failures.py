@@ -12,12 +12,12 @@ import pytest
 
 from tests.pipeline.replays import WEB_1, WEB_2, Frames, MakePipeline, facts, replayed
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, SourceError, TsdiffError, WriteError
-from tsdiff_monitor.frame import Frame, Group, group_name
-from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.plugins import Reading, ReadRequest
-from tsdiff_monitor.scores import ScoreBatch
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
+from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 
 def test_no_answer_is_no_verdict(make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp) -> None:

@@ -14,9 +14,9 @@ from tsdiff_alerts.text import json_text
 from tsdiff_alerts.webhook import WebhookNotifier, sign
 from tsdiff_connectors.files import FilesReader
 from tsdiff_connectors.files_writer import FilesWriter
-from tsdiff_monitor.settings_model import StrictModel
-from tsdiff_monitor.tables import read_tables
+from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.testing import example_change
+from tsdiff_monitor.timeseries.tables import read_tables
 
 DOCS = Path(__file__).parents[2] / "docs"
 

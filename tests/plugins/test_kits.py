@@ -12,10 +12,8 @@ import pytest
 
 from tsdiff_monitor.errors import DeliveryError, SourceError, WriteError
 from tsdiff_monitor.events.event import Change, EventChange
-from tsdiff_monitor.frame import Frame, Group, Series
 from tsdiff_monitor.plugins import Context, History, Notifier, Query, Reader, Reading, ReadRequest, Writer
-from tsdiff_monitor.scores import ScoreBatch
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.testing import (
     FakeClock,
     HttpNotifierConformance,
@@ -30,6 +28,8 @@ from tsdiff_monitor.testing import (
     example_event,
     example_frame,
 )
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 
 class Config(StrictModel):

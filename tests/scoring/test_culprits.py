@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdiff_monitor.config.models import DiffusionModelConfig
-from tsdiff_monitor.detector import DiffusionDetector
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.frame import Frame, Series
-from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.culprits import MinimalSet, Verdict, minimal_culprits, minimal_set
 from tsdiff_monitor.scoring.rules import Rule
+from tsdiff_monitor.timeseries.frame import Frame, Series
+from tsdiff_monitor.timeseries.scores import Expected, Scores
 
 START, STEP = pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta("1min")
 NAMES = "abcdef"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.masks import forecast_mask, metric_mask
+from tsdiff_monitor.diffusion.training_masks import forecast_mask, metric_mask
 from tsdiff_monitor.scoring.density import SIGMAS, denoising_terms, evidence_bound, flow_log_likelihoods
 from tsdiff_monitor.scoring.plan import batch_plan
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tsdiff_monitor.diffusion.batching import windows_at_once
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.scoring.bands import sample_band
-from tsdiff_monitor.scoring.batching import windows_at_once
 from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
 from tsdiff_monitor.scoring.reconstruction import residuals, row_score
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.frame import Series
-from tsdiff_monitor.scores import Scores
 from tsdiff_monitor.scoring.rules import IMPOSSIBLE, Rule, disregarded, flagged, outside
+from tsdiff_monitor.timeseries.frame import Series
+from tsdiff_monitor.timeseries.scores import Scores
 
 
 def _one(rule: Rule, actual: float, expected: float) -> bool:

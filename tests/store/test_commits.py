@@ -12,11 +12,11 @@ import pytest
 
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import Change, EventChange
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.store.commits import PartsError
 from tsdiff_monitor.store.records import GroupCommit
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import example_event
+from tsdiff_monitor.timeseries.frame import Group
 
 T0 = pd.Timestamp("2026-03-01T00:00:00Z")
 A, B, C = ((("host", name),) for name in "abc")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.events.alarm_rate import seen_per_week
 from tsdiff_monitor.events.event import Change, EventChange
+from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import example_event
 

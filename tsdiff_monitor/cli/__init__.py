@@ -13,11 +13,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 
-from tsdiff_monitor import __version__
 from tsdiff_monitor.cli import backtest, check, deliveries, demo, fit, notify, once, rehearse, run, score
 from tsdiff_monitor.cli.common import note
 from tsdiff_monitor.errors import TsdiffError
-from tsdiff_monitor.logs import LogLevel, configure_logging
+from tsdiff_monitor.system.logging import LogLevel, configure_logging
+from tsdiff_monitor.system.version import __version__
 
 __all__ = ["app", "main"]
 

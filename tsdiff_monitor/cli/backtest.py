@@ -47,7 +47,7 @@ def command(
     """
     from tsdiff_monitor.config.loader import load_config
     from tsdiff_monitor.config.silent import silenced
-    from tsdiff_monitor.store.models import folder_name
+    from tsdiff_monitor.models.repository import folder_name
 
     first, last = parse_time(start, "--start"), parse_time(end, "--end")
     config = silenced(load_config(config_file), only=monitor)
@@ -75,12 +75,12 @@ def _backtest(
     """
     import pandas as pd
 
-    from tsdiff_monitor.assembly import assemble
-    from tsdiff_monitor.backtest import Spans, replay
+    from tsdiff_monitor.app.build import assemble
+    from tsdiff_monitor.backtest.replay import Spans, replay
+    from tsdiff_monitor.backtest.report.write import write_report
     from tsdiff_monitor.cli.summary_text import print_summary
     from tsdiff_monitor.errors import DataError
-    from tsdiff_monitor.exclusive import exclusive
-    from tsdiff_monitor.report.write import write_report
+    from tsdiff_monitor.system.file_lock import exclusive
 
     began = time.monotonic()
     with (

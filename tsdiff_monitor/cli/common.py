@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from tsdiff_monitor.errors import OutputError, TsdiffError
-from tsdiff_monitor.unexpected import unexpected
+from tsdiff_monitor.system.internal_error import unexpected
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.common import ConfigFile, Storage, count, emit, note
-from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.settings.durations import format_duration
 
 if TYPE_CHECKING:
     from tsdiff_monitor.store.records import Undelivered
@@ -88,7 +88,7 @@ def _put_back(store: Store, chosen: frozenset[int] | None) -> None:
 
 
 def _lines(one: Undelivered, now: float) -> Iterator[str]:
-    from tsdiff_monitor.frame import group_name
+    from tsdiff_monitor.timeseries.frame import group_name
 
     event = one.change.event
     yield (

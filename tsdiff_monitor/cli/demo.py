@@ -13,7 +13,7 @@ import typer
 from tsdiff_monitor.cli.common import count, emit, note, progress, report_errors
 
 if TYPE_CHECKING:
-    from tsdiff_monitor.demo_slack import Post
+    from tsdiff_monitor.demo.slack_server import Post
 
 __all__ = ["command"]
 
@@ -36,16 +36,16 @@ def command(
 
     import pandas as pd
 
-    from tsdiff_monitor.assembly import assemble
-    from tsdiff_monitor.backtest import Spans, replay
+    from tsdiff_monitor.app.build import assemble
+    from tsdiff_monitor.backtest.replay import Spans, replay
+    from tsdiff_monitor.backtest.report.write import write_report
     from tsdiff_monitor.cli.summary_text import print_summary
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.demo_slack import DemoSlack
-    from tsdiff_monitor.exclusive import exclusive
-    from tsdiff_monitor.report.write import write_report
+    from tsdiff_monitor.demo.slack_server import DemoSlack
+    from tsdiff_monitor.system.file_lock import exclusive
 
     with DemoSlack() as slack:
-        with as_file(files("tsdiff_monitor") / "data" / "demo.yaml") as path:
+        with as_file(files("tsdiff_monitor") / "demo" / "demo.yaml") as path:
             slack_is = {"DEMO_SLACK_URL": slack.url, "DEMO_SLACK_TOKEN": "xoxb-demo"}
             config = load_config(path, environ={**os.environ, **slack_is})
             text = path.read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def _show(posts: tuple[Post, ...]) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    from tsdiff_monitor.demo_slack import plain_message
+    from tsdiff_monitor.demo.slack_server import plain_message
 
     if not posts:
         return

@@ -22,7 +22,7 @@ from tsdiff_monitor.cli.common import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tsdiff_monitor.pipeline import Pipeline
+    from tsdiff_monitor.pipeline.tick import Pipeline
 
 __all__ = ["command"]
 
@@ -41,7 +41,7 @@ def command(
     """
     import pandas as pd
 
-    from tsdiff_monitor.assembly import assemble
+    from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.config.loader import load_config
 
     at = parse_time(now, "--now") or pd.Timestamp.now(tz="UTC")
@@ -54,7 +54,7 @@ def command(
 
 
 def _fit(pipeline: Pipeline, at: pd.Timestamp, advance: Advance) -> Errors:
-    from tsdiff_monitor.frame import group_name
+    from tsdiff_monitor.timeseries.frame import group_name
 
     name = pipeline.name
     result = pipeline.fit(

@@ -33,10 +33,10 @@ def test_command(
     import pandas as pd
 
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.config.problems import did_you_mean
     from tsdiff_monitor.errors import ConfigError, ConfigProblem
+    from tsdiff_monitor.events.sample import sample_changes
     from tsdiff_monitor.plugins import Context
-    from tsdiff_monitor.sample_change import sample_changes
+    from tsdiff_monitor.settings.suggest import did_you_mean
 
     config = load_config(config_file)
     if name not in config.notifiers:
@@ -119,7 +119,7 @@ def _one(store: Store, beginning: str, path: Path) -> Event:
 
 def _calendar_hint(event: Event) -> str:
     """The calendar entry that would keep the same quiet next week."""
-    from tsdiff_monitor.durations import format_duration
+    from tsdiff_monitor.settings.durations import format_duration
 
     end = event.end or event.last
     start = event.start.floor("1min")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tsdiff_monitor.events.event import EventChange
-    from tsdiff_monitor.pipeline import Pipeline
+    from tsdiff_monitor.pipeline.tick import Pipeline
 
 __all__ = ["command"]
 
@@ -50,7 +50,7 @@ def command(
     """
     import pandas as pd
 
-    from tsdiff_monitor.assembly import assemble
+    from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.config.loader import load_config
     from tsdiff_monitor.store.forgetting import forget_old
 
@@ -74,7 +74,7 @@ def command(
 def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
     """Score, and where models are missing fit and score once more; gives what failed."""
     from tsdiff_monitor.errors import ModelError, ShortHistoryError
-    from tsdiff_monitor.frame import group_name
+    from tsdiff_monitor.timeseries.frame import group_name
 
     ticks = [pipeline.tick(at, absent=True)]
     _print(ticks[0].changes, out)

@@ -28,8 +28,8 @@ from tsdiff_monitor.cli.common import (
 
 if TYPE_CHECKING:
     from tsdiff_monitor.config.loader import Config
-    from tsdiff_monitor.rehearse.examples import Example
-    from tsdiff_monitor.rehearse.run import Options
+    from tsdiff_monitor.rehearsal.examples import Example
+    from tsdiff_monitor.rehearsal.run import Options
 
 __all__ = ["command"]
 
@@ -66,8 +66,8 @@ def command(
     Example: tsdiff-monitor rehearse --config.file monitor.yml --report rehearsal
     """
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.rehearse.run import Options
-    from tsdiff_monitor.store.models import folder_name
+    from tsdiff_monitor.models.repository import folder_name
+    from tsdiff_monitor.rehearsal.run import Options
 
     last = parse_time(end, "--end")
     config = load_config(config_file)
@@ -101,7 +101,7 @@ def _chosen(config: Config, monitor: str | None, send: bool) -> list[str]:
 @contextmanager
 def _work_folder(report: Path | None) -> Iterator[Path]:
     """A place for temporary state: in the report's folder, which is then ours alone, or else where such things go."""
-    from tsdiff_monitor.exclusive import exclusive
+    from tsdiff_monitor.system.file_lock import exclusive
 
     if report is not None:
         with exclusive(report) as work:
@@ -115,14 +115,14 @@ def _rehearse(config: Config, name: str, options: Options, report: Path | None, 
     """One monitor; adds what failed to ``errors``, and raises when there is nothing to report."""
     import pandas as pd
 
-    from tsdiff_monitor.assembly import assemble
+    from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.cli.rehearse_text import print_outcome
     from tsdiff_monitor.config.silent import silenced
     from tsdiff_monitor.errors import DataError
-    from tsdiff_monitor.rehearse.run import rehearse
-    from tsdiff_monitor.rehearse.state import copy_state
-    from tsdiff_monitor.rehearse.write import write_outcome
-    from tsdiff_monitor.store.models import ModelStore
+    from tsdiff_monitor.models.repository import ModelStore
+    from tsdiff_monitor.rehearsal.run import rehearse
+    from tsdiff_monitor.rehearsal.state import copy_state
+    from tsdiff_monitor.rehearsal.write import write_outcome
 
     began = time.monotonic()
     storage = config.settings.storage_path
@@ -161,7 +161,7 @@ def _send(config: Config, name: str, examples: tuple[Example, ...], work: Path, 
 
     from tsdiff_monitor.errors import DeliveryError
     from tsdiff_monitor.plugins import Context
-    from tsdiff_monitor.rehearse.send import send
+    from tsdiff_monitor.rehearsal.send import send
     from tsdiff_monitor.store.store import Store
 
     now, events = pd.Timestamp.now(tz="UTC"), []

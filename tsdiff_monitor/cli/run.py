@@ -15,7 +15,7 @@ from tsdiff_monitor.config.loader import Config, load_config
 from tsdiff_monitor.config.problems import validation_problems
 from tsdiff_monitor.config.settings import WebSettings
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
-from tsdiff_monitor.logs import LogFormat, LogLevel, configure_logging
+from tsdiff_monitor.system.logging import LogFormat, LogLevel, configure_logging
 
 __all__ = ["command"]
 

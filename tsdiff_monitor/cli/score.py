@@ -12,11 +12,11 @@ from tsdiff_monitor.cli.common import Advance, count, note, progress
 if TYPE_CHECKING:
     import numpy as np
 
-    from tsdiff_monitor.config.models import DiffusionModelConfig
-    from tsdiff_monitor.detector import DiffusionDetector
-    from tsdiff_monitor.frame import Frame
-    from tsdiff_monitor.scores import Scores
-    from tsdiff_monitor.tables import Table
+    from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+    from tsdiff_monitor.timeseries.frame import Frame
+    from tsdiff_monitor.timeseries.scores import Scores
+    from tsdiff_monitor.timeseries.tables import Table
 
 __all__ = ["command"]
 
@@ -45,9 +45,9 @@ def command(
 
     Example: tsdiff-monitor score --train normal.parquet --input today.parquet --output scores.parquet
     """
-    from tsdiff_monitor.config.models import DiffusionModelConfig
-    from tsdiff_monitor.outputs import atomic_path
-    from tsdiff_monitor.tables import to_frame
+    from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+    from tsdiff_monitor.system.atomic_files import atomic_path
+    from tsdiff_monitor.timeseries.tables import to_frame
 
     _check_output(output, (input_file, train))
     table = _read(input_file)
@@ -76,7 +76,7 @@ def command(
 def _check_output(output: Path, inputs: tuple[Path | None, ...]) -> None:
     """Before anything long begins."""
     from tsdiff_monitor.errors import OutputError
-    from tsdiff_monitor.outputs import check_writable
+    from tsdiff_monitor.system.atomic_files import check_writable
 
     if output.suffix not in (".parquet", ".csv"):
         raise OutputError(f"{output}: name the output .parquet or .csv")
@@ -86,7 +86,7 @@ def _check_output(output: Path, inputs: tuple[Path | None, ...]) -> None:
 
 
 def _read(path: Path) -> Table:
-    from tsdiff_monitor.tables import read_table
+    from tsdiff_monitor.timeseries.tables import read_table
 
     table = read_table(path)
     for warning in table.warnings:
@@ -119,7 +119,7 @@ def _history_rows(table: Table) -> np.ndarray | None:
 
 
 def _fit(table: Table, frame: Frame, config: DiffusionModelConfig, advance: Advance) -> DiffusionDetector:
-    from tsdiff_monitor.detector import DiffusionDetector
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
     from tsdiff_monitor.errors import DataError
 
     try:
@@ -139,7 +139,7 @@ def _series_columns(
     detector: DiffusionDetector, frame: Frame, at: np.ndarray, scores: Scores, advance: Advance
 ) -> dict[str, np.ndarray]:
     """Per metric: expected value with band, given the other half of the metrics, and the share of the score."""
-    from tsdiff_monitor.expected_series import expected_of_all
+    from tsdiff_monitor.detectors.expected import expected_of_all
 
     expected = expected_of_all(detector, frame, progress=lambda done, total: advance("expected values", done, total))
     parts = {name: getattr(expected, name) for name in ("yhat", "yhat_lower", "yhat_upper")}

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdiff_monitor.cli.common import count, emit, note, parse_time
-from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.settings.durations import format_duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tsdiff_monitor.pipeline import Pipeline
-    from tsdiff_monitor.source_check.examine import Examined
-    from tsdiff_monitor.source_check.measures import Measures
+    from tsdiff_monitor.checks.examine import Examined
+    from tsdiff_monitor.checks.measures import Measures
+    from tsdiff_monitor.pipeline.tick import Pipeline
 
 __all__ = ["check_sources"]
 
@@ -26,10 +26,10 @@ def check_sources(file: Path, monitor: str | None, now: str | None) -> int:
     """Examine every query of every monitor, or of one; returns the exit code. Raises ``ConfigError``."""
     import pandas as pd
 
-    from tsdiff_monitor.assembly import assemble
+    from tsdiff_monitor.app.build import assemble
+    from tsdiff_monitor.checks.examine import examine
     from tsdiff_monitor.config.loader import load_config
     from tsdiff_monitor.config.silent import silenced
-    from tsdiff_monitor.source_check.examine import examine
 
     at = parse_time(now, "--now")
     config = silenced(load_config(file), only=monitor)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tsdiff_monitor.cli.common import count, emit
 
 if TYPE_CHECKING:
-    from tsdiff_monitor.report.summary import Summary
+    from tsdiff_monitor.backtest.report.summary import Summary
 
 __all__ = ["print_summary"]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from tsdiff_monitor.config.keys import path_text
-from tsdiff_monitor.config.models import ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
-from tsdiff_monitor.config.problems import did_you_mean
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
-from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.errors import ConfigProblem
+from tsdiff_monitor.settings.durations import format_duration
+from tsdiff_monitor.settings.keys import path_text
+from tsdiff_monitor.settings.suggest import did_you_mean
 
 __all__ = [
     "DEFAULT_MODEL",

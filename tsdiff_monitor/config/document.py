@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from tsdiff_monitor.config import keys
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.settings import keys
 
 __all__ = ["Document", "read_document"]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tsdiff_monitor.config.keys import KeyPath, path_text
 from tsdiff_monitor.errors import ConfigProblem
+from tsdiff_monitor.settings.keys import KeyPath, path_text
 
 __all__ = ["expand", "has_reference"]
 

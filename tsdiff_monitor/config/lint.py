@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tsdiff_monitor.config.keys import path_text
 from tsdiff_monitor.config.loader import Config
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigProblem
+from tsdiff_monitor.settings.durations import format_duration
+from tsdiff_monitor.settings.keys import path_text
 
 __all__ = ["lint"]
 

@@ -25,16 +25,18 @@ from tsdiff_monitor.config.checks import (
 )
 from tsdiff_monitor.config.document import read_document
 from tsdiff_monitor.config.expand import expand, has_reference
-from tsdiff_monitor.config.keys import KeyPath, path_text, secret_values
-from tsdiff_monitor.config.models import MODEL_TYPES, DiffusionModelConfig, ModelConfig, model_class
 from tsdiff_monitor.config.monitors import MonitorConfig
-from tsdiff_monitor.config.problems import did_you_mean, validation_problems
+from tsdiff_monitor.config.problems import validation_problems
 from tsdiff_monitor.config.schedulers import SchedulerConfig
-from tsdiff_monitor.config.secrets import twin_problems
 from tsdiff_monitor.config.settings import Settings
+from tsdiff_monitor.detectors.config import MODEL_TYPES, ModelConfig, model_class
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
 from tsdiff_monitor.plugins import Kind, load_plugin, plugin_types
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.keys import KeyPath, path_text, secret_values
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.settings.secrets import twin_problems
+from tsdiff_monitor.settings.suggest import did_you_mean
 
 __all__ = ["KINDS", "SECTIONS", "Config", "LoadPlugin", "PluginConfig", "load_config"]
 

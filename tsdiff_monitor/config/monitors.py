@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from tsdiff_monitor.config.fields import Names, PositiveDuration, TimeZone
-from tsdiff_monitor.durations import Duration
 from tsdiff_monitor.events.calendars import CalendarEntry
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.plugins import Query
 from tsdiff_monitor.scoring.rules import Direction
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.fields import Names, PositiveDuration, TimeZone
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["LINK_PLACES", "MonitorConfig", "QueryConfig"]
 

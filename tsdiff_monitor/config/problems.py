@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tsdiff_monitor.config.keys import (
+from tsdiff_monitor.errors import ConfigProblem
+from tsdiff_monitor.settings.keys import (
     KeyPath,
     documentation,
     path_text,
@@ -17,9 +18,9 @@ from tsdiff_monitor.config.keys import (
     secret_values,
     valid_keys,
 )
-from tsdiff_monitor.errors import ConfigProblem
+from tsdiff_monitor.settings.suggest import did_you_mean
 
-__all__ = ["did_you_mean", "validation_problems"]
+__all__ = ["validation_problems"]
 
 _SHORTEST_SECRET = 4  # replacing shorter texts would only garble messages
 
@@ -62,14 +63,6 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "multiple_of": ("multiple_of", "a multiple of"),
 }
-
-
-def did_you_mean(word: str, known: Iterable[str], what: str) -> str:
-    """``did you mean `a`? keys: a, b``: the nearest known word, if one is near, and all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    guess = f"did you mean `{close[0]}`? " if close else ""
-    return f"{guess}{what}: {', '.join(known) or 'none'}"
 
 
 def validation_problems(error: ValidationError, model: type[BaseModel], raw: Any, *at: str) -> list[ConfigProblem]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tsdiff_monitor.config.fields import ClockTime, PositiveDuration
-from tsdiff_monitor.durations import Duration
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.fields import ClockTime, PositiveDuration
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["SchedulerConfig"]
 

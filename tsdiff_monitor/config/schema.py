@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from tsdiff_monitor.config.loader import KINDS, LoadPlugin
-from tsdiff_monitor.config.models import DEFAULT_TYPE, MODEL_TYPES
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
-from tsdiff_monitor.durations import format_duration
+from tsdiff_monitor.detectors.config import DEFAULT_TYPE, MODEL_TYPES
 from tsdiff_monitor.plugins import Kind, load_plugin, plugin_types
+from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["json_schema"]
 

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
-from tsdiff_monitor.config.fields import PositiveDuration, TimeZone
 from tsdiff_monitor.delivery.routes import Route
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.fields import PositiveDuration, TimeZone
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["DeliverySettings", "Settings", "WebSettings"]
 

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refreshing import Refreshing
+from tsdiff_monitor.delivery.refresh import Refreshing
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.store.store import Store
 

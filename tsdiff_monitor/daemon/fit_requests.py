@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tsdiff_monitor.frame import Group
+from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["FIRST_WAIT", "LONGEST_WAIT", "FitRequests"]
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.plugins import Reader, Reading, ReadRequest
+from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["FitSlot", "FitStopped", "FitTurn"]
 

@@ -15,13 +15,13 @@ from dataclasses import replace
 import pandas as pd
 import structlog
 
-from tsdiff_monitor.assembly import Assembly
+from tsdiff_monitor.app.build import Assembly
 from tsdiff_monitor.daemon.fit_requests import FitRequests
 from tsdiff_monitor.daemon.fit_slot import FitSlot, FitTurn
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.reports import Reports
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.events.alarm_rate import seen_per_week
+from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
 from tsdiff_monitor.store.forgetting import forget_old
 
 __all__ = ["Jobs"]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tsdiff_monitor import __version__
 from tsdiff_monitor.delivery.dispatcher import Attempt
 from tsdiff_monitor.events.event import Change
+from tsdiff_monitor.system.version import __version__
 
 __all__ = ["FIT_OUTCOMES", "TICK_OUTCOMES", "Metrics"]
 

@@ -18,13 +18,13 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from tsdiff_monitor import __version__
-from tsdiff_monitor.assembly import assemble
+from tsdiff_monitor.app.build import assemble
 from tsdiff_monitor.config.loader import Config
 from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.plugin_metrics import PluginMetrics
 from tsdiff_monitor.daemon.service import Service
+from tsdiff_monitor.system.version import __version__
 from tsdiff_monitor.web.app import create_app
 from tsdiff_monitor.web.server import WebServer, listen
 

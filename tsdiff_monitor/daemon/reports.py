@@ -10,8 +10,8 @@ import structlog
 from tsdiff_monitor.daemon.fit_slot import FitStopped
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.errors import SourceError, TsdiffError
-from tsdiff_monitor.frame import Group, group_name
-from tsdiff_monitor.pipeline import FitResult, TickResult
+from tsdiff_monitor.pipeline.tick import FitResult, TickResult
+from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Reports"]
 

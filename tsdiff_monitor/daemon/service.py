@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from tsdiff_monitor.assembly import Assembly
+from tsdiff_monitor.app.build import Assembly
 from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.scheduler import Scheduler

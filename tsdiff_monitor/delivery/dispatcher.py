@@ -19,7 +19,7 @@ import structlog
 
 from tsdiff_monitor.delivery.attempt import Attempt, Outcome
 from tsdiff_monitor.delivery.backoff import LONGEST, backoff
-from tsdiff_monitor.delivery.breakers import Breakers
+from tsdiff_monitor.delivery.circuit_breaker import Breakers
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper
 from tsdiff_monitor.store.store import Delivery, Store

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from tsdiff_monitor.config.fields import Names, TimeZone
 from tsdiff_monitor.events.event import Change, EventChange, Severity
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.fields import Names, TimeZone
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["Hours", "Route", "recipients", "routed"]
 

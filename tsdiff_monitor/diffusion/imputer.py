@@ -47,7 +47,7 @@ class Imputer:
 
     @torch.no_grad()
     def denoise_arrays(self, noisy: np.ndarray, sigma: float, windows: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """:meth:`denoise` on writable arrays: scoring's :class:`~tsdiff_monitor.scoring.denoiser.WindowDenoiser`."""
+        """:meth:`denoise` on writable arrays: scoring's :class:`~tsdiff_monitor.diffusion.denoiser.WindowDenoiser`."""
         level = torch.full((len(noisy),), sigma)
         given = (torch.from_numpy(array) for array in (windows, target))
         return np.asarray(self.denoise(torch.from_numpy(noisy), level, *given).numpy())

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.masks import random_gaps, random_masks
 from tsdiff_monitor.diffusion.precondition import sample_sigma
+from tsdiff_monitor.diffusion.training_masks import random_gaps, random_masks
 
 __all__ = ["TrainingGroup", "TrainingPlan", "train", "train_shared"]
 

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from tsdiff_monitor.config.fields import PositiveDuration, TimeZone
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.frame import Group
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.fields import PositiveDuration, TimeZone
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["CalendarEntry", "Effect", "covered"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tsdiff_monitor.events.details import Details
-from tsdiff_monitor.frame import Group, group_name
+from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Ending", "Event", "EventChange", "Member", "Severity"]
 

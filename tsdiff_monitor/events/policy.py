@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from tsdiff_monitor.config.fields import PositiveDuration
-from tsdiff_monitor.durations import Duration
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.fields import PositiveDuration
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["EventPolicy"]
 

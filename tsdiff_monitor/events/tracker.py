@@ -23,9 +23,9 @@ from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.rise import ALARM, confirmed, is_rising, unconfirmed
 from tsdiff_monitor.events.severity import is_broad, severity_of
 from tsdiff_monitor.events.state import KEPT_METRICS, Incident, Row, TrackerState, largest
-from tsdiff_monitor.frame import Group
-from tsdiff_monitor.scores import Scores
 from tsdiff_monitor.scoring.drift import Drift
+from tsdiff_monitor.timeseries.frame import Group
+from tsdiff_monitor.timeseries.scores import Scores
 
 __all__ = ["CULPRITS", "EventTracker", "Explain", "event_id"]
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["Authorization", "BasicAuth", "TlsConfig", "check_headers", "fits_header"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.diffusion.samplers import SAMPLERS, SamplerName
 from tsdiff_monitor.injection.generated import ConditionalSampler
-from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.scaling import Scaler
 
 __all__ = ["conditional_sampler"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
+from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.samplers import SAMPLERS, SamplerName
-from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
-from tsdiff_monitor.scoring.denoiser import WindowDenoiser
-from tsdiff_monitor.scoring.masks import metric_mask
 
 __all__ = ["sample_band"]
 

@@ -16,9 +16,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.frame import Frame
-from tsdiff_monitor.scores import Expected, Scores
 from tsdiff_monitor.scoring.rules import Rule
+from tsdiff_monitor.timeseries.frame import Frame
+from tsdiff_monitor.timeseries.scores import Expected, Scores
 
 __all__ = ["Counterfactual", "Culprits", "MinimalSet", "Verdict", "minimal_culprits", "minimal_set"]
 
@@ -62,7 +62,7 @@ class Culprits:
 
 
 class Counterfactual(Protocol):
-    """What is asked of a detector: :class:`~tsdiff_monitor.detector.DiffusionDetector` is one."""
+    """What is asked of a detector: :class:`~tsdiff_monitor.detectors.diffusion.detector.DiffusionDetector` is one."""
 
     @property
     def window(self) -> int:

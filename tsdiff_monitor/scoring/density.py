@@ -22,11 +22,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.likelihood import flow_log_likelihood, hutchinson, rademacher
 from tsdiff_monitor.diffusion.schedules import geometric_sigmas
-from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
-from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.plan import ScoringPlan
 from tsdiff_monitor.scoring.reconstruction import residuals
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
+from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.attribution import NormalResiduals
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.codebook import ROWS, Codebook
-from tsdiff_monitor.scoring.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.fusion import fuse, reach
 from tsdiff_monitor.scoring.plan import ScoringPlan
 from tsdiff_monitor.scoring.reconstruction import residuals, row_score

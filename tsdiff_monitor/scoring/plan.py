@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsdiff_monitor.scoring.masks import forecast_mask, gratings, metric_mask
+from tsdiff_monitor.diffusion.masks import forecast_mask, gratings, metric_mask
 
 __all__ = ["ScoringPlan", "batch_plan", "forecast_plan", "stream_plan"]
 

@@ -2,10 +2,10 @@
 
 A group with a few weeks of history cannot tell which score it exceeds once in years, but a thousand groups together
 can. Their scores are rehearsed on the newest part of each history by what was learned from the rest
-(:mod:`tsdiff_monitor.pooled_fit`), and at every threshold the events that would have opened are counted: runs of
-exceedances that begin after so many quiet rows (runs declustering: Coles 2001, section 5.3.2). Events rather than rows
-or maxima, for two reasons: an incident in the history, however high and long, counts as the one event that it is, and
-one that is under way when the rehearsal begins does not count at all.
+(:mod:`tsdiff_monitor.detectors.diffusion.pooled_calibration`), and at every threshold the events that would have opened
+are counted: runs of exceedances that begin after so many quiet rows (runs declustering: Coles 2001, section 5.3.2).
+Events rather than rows or maxima, for two reasons: an incident in the history, however high and long, counts as the one
+event that it is, and one that is under way when the rehearsal begins does not count at all.
 
 Beyond the last few events the excess of the logarithm over them is taken as exponential; with its mean s estimated
 from n events, what the next one exceeds by y follows the predictive law (1 + y / ns)^-n, which is wider the fewer

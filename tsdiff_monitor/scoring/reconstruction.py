@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tsdiff_monitor.scoring.batching import CELLS_AT_ONCE, windows_at_once
-from tsdiff_monitor.scoring.denoiser import WindowDenoiser
+from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.scoring.plan import ScoringPlan
 
 __all__ = ["residuals", "row_score"]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from tsdiff_monitor.scores import Scores
+from tsdiff_monitor.timeseries.scores import Scores
 
 __all__ = ["Direction", "Range", "Rule", "disregarded", "flagged", "outside", "unjudged"]
 

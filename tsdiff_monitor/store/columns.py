@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from tsdiff_monitor.frame import Group
+from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["group_of", "labels_text", "ns_of", "time_of"]
 

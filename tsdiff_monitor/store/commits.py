@@ -11,10 +11,10 @@ import pandas as pd
 
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.frame import Group, group_name
 from tsdiff_monitor.store.columns import labels_text, ns_of, time_of
 from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.records import GroupCommit
+from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Commits", "PartsError"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.events.feedback import Feedback
 from tsdiff_monitor.store.database import Database
-from tsdiff_monitor.store.records import Feedback
 
 __all__ = ["VERDICTS", "FeedbackBook", "Verdict"]
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.frame import Group
+from tsdiff_monitor.timeseries.frame import Group
 
-__all__ = ["Delivery", "Feedback", "GroupCommit", "GroupState", "Undelivered"]
+__all__ = ["Delivery", "GroupCommit", "GroupState", "Undelivered"]
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,3 @@ class Undelivered:
     reason: str | None
     message: str | None
     overtaken: bool
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """What somebody said about an event: ``real``, ``false`` or ``expected``. ``given`` is in Unix seconds."""
-
-    verdict: str
-    note: str
-    given: float
-
-    @property
-    def is_incident(self) -> bool:
-        """Whether its rows are no example of how things usually are."""
-        return self.verdict == "real"

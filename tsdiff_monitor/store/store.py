@@ -17,13 +17,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from tsdiff_monitor.events.event import Event, EventChange
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.store.columns import group_of, labels_text, ns_of, time_of
 from tsdiff_monitor.store.commits import Commits
 from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.feedback import FeedbackBook
 from tsdiff_monitor.store.outbox import Outbox
 from tsdiff_monitor.store.records import Delivery, GroupState
+from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["Delivery", "GroupState", "Store"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["check_config", "check_reason", "check_silent", "raised"]
 
@@ -28,7 +28,7 @@ def check_config(plugin: object) -> None:
     """The class carries a strict ``Config`` that documents itself and each key."""
     config = getattr(type(plugin), "Config", None)
     assert isinstance(config, type), "the class must carry its configuration model as `Config`"
-    assert issubclass(config, StrictModel), "`Config` must derive from tsdiff_monitor.settings_model.StrictModel"
+    assert issubclass(config, StrictModel), "`Config` must derive from tsdiff_monitor.settings.model.StrictModel"
     bare = [name for name, field in config.model_fields.items() if not field.description]
     assert not bare, f"every key needs a docstring, it is the users' documentation; without one: {', '.join(bare)}"
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from tsdiff_monitor.events.details import Course, Details, Snapshot
 from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange, Severity
-from tsdiff_monitor.frame import Frame, Group, Series
-from tsdiff_monitor.scores import Expected, ScoreBatch, Scores
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
+from tsdiff_monitor.timeseries.scores import Expected, ScoreBatch, Scores
 
 __all__ = ["example_batch", "example_change", "example_details", "example_event", "example_frame"]
 

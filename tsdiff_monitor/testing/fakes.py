@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.frame import Frame, Group, Series, from_samples
 from tsdiff_monitor.plugins import Extent, Incident, Reading, ReadRequest
-from tsdiff_monitor.scores import ScoreBatch
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series, from_samples
+from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["FakeClock", "MemoryNotifier", "MemoryReader", "MemoryWriter"]
 

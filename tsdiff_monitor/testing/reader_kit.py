@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame
 from tsdiff_monitor.plugins import History, Reader, ReadRequest
 from tsdiff_monitor.testing.checks import check_config, check_reason, check_silent, raised
+from tsdiff_monitor.timeseries.frame import Frame
 
 __all__ = ["ReaderConformance"]
 

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tsdiff_monitor import __version__
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.version import __version__
 from tsdiff_monitor.web.page import render_page
 
 __all__ = ["MOST_EVENTS", "create_app"]

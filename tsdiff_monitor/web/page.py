@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tsdiff_monitor.events.event import Event
-from tsdiff_monitor.frame import group_name
+from tsdiff_monitor.timeseries.frame import group_name
 
 __all__ = ["render_page"]
 

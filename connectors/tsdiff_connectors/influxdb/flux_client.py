@@ -23,9 +23,9 @@ from tsdiff_connectors.influxdb.columns import Answer, GarbledError
 from tsdiff_connectors.influxdb.config import InfluxConfig
 from tsdiff_connectors.influxdb.flux_answer import read_annotated_csv
 from tsdiff_connectors.influxdb.flux_failure import client_failure
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.http.tls import Material, make_context, read_material
 from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["FluxClient"]
 

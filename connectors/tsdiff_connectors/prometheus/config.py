@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from tsdiff_connectors.http_address import ServerUrl
 from tsdiff_connectors.http_options import HttpOptions
-from tsdiff_monitor.durations import Duration
+from tsdiff_monitor.settings.durations import Duration
 
 __all__ = ["MOST_POINTS", "PrometheusConfig"]
 

@@ -15,9 +15,9 @@ from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.prometheus.answers import Answer, AnswerError, parse_answer, server_message
 from tsdiff_connectors.prometheus.config import PrometheusConfig
 from tsdiff_connectors.prometheus.ranges import Range
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Context, Query
+from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["Notes", "RangeClient"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_connectors.grouping import grid_ns
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Query, ReadRequest
+from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["Range", "Schedule", "schedule"]
 

@@ -10,8 +10,8 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from tsdiff_connectors.simulator.fleet import METRICS, SERVICES
-from tsdiff_monitor.durations import Duration, format_duration
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration, format_duration
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["IncidentKind", "ScheduledIncident", "SimulatorConfig"]
 

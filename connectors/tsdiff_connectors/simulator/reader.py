@@ -15,9 +15,9 @@ from tsdiff_connectors.simulator.noise import Noise
 from tsdiff_connectors.simulator.physics import simulate
 from tsdiff_connectors.simulator.selection import Column, select
 from tsdiff_monitor import plugins
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame, Group
+from tsdiff_monitor.settings.durations import format_duration
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 __all__ = ["SimulatorReader"]
 

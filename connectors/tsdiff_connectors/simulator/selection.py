@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from tsdiff_connectors.simulator.fleet import METRICS, Fleet, Service
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Group, Series
 from tsdiff_monitor.plugins import Query
+from tsdiff_monitor.timeseries.frame import Group, Series
 
 __all__ = ["LABELS", "Column", "select"]
 

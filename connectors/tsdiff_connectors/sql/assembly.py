@@ -17,8 +17,8 @@ from tsdiff_connectors.grouping import grid_ns
 from tsdiff_connectors.sql.statements import Statement
 from tsdiff_connectors.sql.syntax import COUNTING, Feature
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame, Group, Series
 from tsdiff_monitor.plugins import ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame, Group, Series
 
 __all__ = ["Answer", "Groups", "frames_of", "receive"]
 

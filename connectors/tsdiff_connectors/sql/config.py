@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tsdiff_connectors.sql.parser import parse_condition
-from tsdiff_monitor.config.fields import PositiveDuration, TimeZone
-from tsdiff_monitor.durations import Duration
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.durations import Duration
+from tsdiff_monitor.settings.fields import PositiveDuration, TimeZone
+from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["SqlConfig", "TimeUnit"]
 

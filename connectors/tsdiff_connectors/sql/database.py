@@ -19,9 +19,9 @@ from sqlalchemy import event, exc
 from tsdiff_connectors.sql.config import SqlConfig
 from tsdiff_connectors.sql.failures import explained, place
 from tsdiff_connectors.sql.local_times import utc_microseconds
-from tsdiff_monitor.config.secrets import resolve_secret
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import ConfigError, SourceError
+from tsdiff_monitor.settings.durations import format_duration
+from tsdiff_monitor.settings.secrets import resolve_secret
 
 __all__ = ["Database"]
 

@@ -17,8 +17,8 @@ from tsdiff_connectors.sql.parser import ExpressionError, parse_feature
 from tsdiff_connectors.sql.syntax import Feature
 from tsdiff_connectors.window_cache import WindowCache
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Group
 from tsdiff_monitor.plugins import Context, Extent, Incident, Query, Reading, ReadRequest
+from tsdiff_monitor.timeseries.frame import Group
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -19,10 +19,10 @@ from tsdiff_connectors.sql.parser import parse_condition
 from tsdiff_connectors.sql.statements import Scope, Statement, before, per_interval
 from tsdiff_connectors.sql.syntax import Condition, Feature
 from tsdiff_connectors.sql.times import TimeColumn, time_column
-from tsdiff_monitor.durations import format_duration
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Frame, Group
 from tsdiff_monitor.plugins import ReadRequest
+from tsdiff_monitor.settings.durations import format_duration
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 __all__ = ["Named", "Source", "describe_source", "features", "span"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.frame import Series, from_samples
 from tsdiff_monitor.plugins import Context, Reading, ReadRequest
-from tsdiff_monitor.settings_model import StrictModel
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.timeseries.frame import Series, from_samples
 
 
 class CounterReader:

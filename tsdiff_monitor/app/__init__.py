@@ -1,0 +1,1 @@
+"""Working parts from a checked configuration."""

@@ -1,0 +1,142 @@
+"""From a checked configuration to working parts: the one place where everything is put together."""
+
+from __future__ import annotations
+
+import fcntl
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from tsdiff_monitor.config.loader import Config, PluginConfig
+from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
+from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.plugins import Context, Kind, Notifier, Reader, Writer
+from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.threads import use_threads
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Assembly", "assemble"]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The working parts of one process. Use as a context manager: leaving it closes writers and store."""
+
+    config: Config
+    store: Store
+    models: ModelStore
+    readers: Mapping[str, Reader]
+    writers: Mapping[str, Writer]
+    notifiers: Mapping[str, Notifier]
+    pipelines: Mapping[str, Pipeline]
+    dispatcher: Dispatcher
+    refreshing: Refreshing
+    claim: IO[str] | None = None
+
+    def __enter__(self) -> Assembly:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:  # each is closed, whatever the others raise; the store and its claim last
+            if self.claim is not None:
+                stack.callback(self.claim.close)
+            stack.callback(self.store.close)
+            for part in (*self.readers.values(), *self.notifiers.values(), *self.writers.values()):
+                close = getattr(part, "close", None)
+                if close is not None:
+                    stack.callback(close)
+
+
+def assemble(
+    config: Config,
+    *,
+    storage: Path | None = None,
+    models: Path | None = None,
+    now: Callable[[], float] = time.time,
+    transport: httpx.BaseTransport | None = None,
+    rng: random.Random | None = None,
+    observe: Callable[[Attempt], None] | None = None,
+) -> Assembly:
+    """Build readers, writers, notifiers, store and one pipeline per monitor; uses ``workers`` CPU threads.
+
+    ``storage`` and ``models`` replace the folders below ``settings.storage_path``. Raises :class:`StoreError` when
+    another process is using the storage.
+    """
+    rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
+    storage = storage or config.settings.storage_path
+    if config.settings.workers is not None:
+        use_threads(config.settings.workers)
+
+    def build(kind: Kind, entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
+        contexts = {
+            name: Context(name=name, now=now, transport=transport, random=rng, storage=storage / kind / name)
+            for name in entries
+        }
+        return {name: entry.plugin(entry.config, contexts[name]) for name, entry in entries.items()}
+
+    readers, writers = build("readers", config.readers), build("writers", config.writers)
+    notifiers = build("notifiers", config.notifiers)
+    claim = _claim(storage)
+    try:
+        store = Store(storage / "state.sqlite", now=now)
+    except BaseException:
+        claim.close()
+        raise
+    model_store = ModelStore(models or storage / "models")
+    pipelines = {
+        name: Pipeline(
+            name=name,
+            monitor=monitor,
+            model=config.models[monitor.model],
+            scheduler=config.schedulers[monitor.scheduler],
+            reader=readers[monitor.reader],
+            store=store,
+            models=model_store,
+            writers={writer: writers[writer] for writer in monitor.write},
+            routes=config.settings.routes,
+            max_catchup=config.settings.max_catchup,
+        )
+        for name, monitor in config.monitors.items()
+    }
+    dispatcher = Dispatcher(
+        store,
+        notifiers,
+        now=now,
+        random=rng,
+        give_up_after=config.settings.delivery.give_up_after,
+        observe=observe or (lambda _: None),
+    )
+    refreshing = Refreshing(store, notifiers, now=now)
+    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, refreshing, claim)
+
+
+def _claim(storage: Path) -> IO[str]:
+    """Hold the storage for this process; the system lets go of it however the process ends."""
+    lock = storage / "lock"
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        claim = lock.open("w")
+    except OSError as error:
+        raise StoreError(
+            f"{storage}: the state cannot be kept here ({error.strerror}); choose another --storage.path"
+        ) from None
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claim.close()
+        raise StoreError(
+            f"{storage}: another tsdiff-monitor is using this storage; stop it, or choose another --storage.path"
+        ) from None
+    return claim

@@ -1,0 +1,1 @@
+"""Replays of history through the production pipeline."""

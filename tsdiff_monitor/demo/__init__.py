@@ -1,0 +1,1 @@
+"""The demonstration: its configuration and a small Slack server."""

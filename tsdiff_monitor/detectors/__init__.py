@@ -1,0 +1,1 @@
+"""Fitted models of groups: the diffusion detector, baselines, and the published reference procedure."""

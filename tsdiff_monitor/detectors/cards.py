@@ -1,0 +1,136 @@
+"""What the cards of all models have in common: a model's JSON file, beside its weights where it has any."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
+from tsdiff_monitor.scoring.scaling import Scaler
+from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.system.version import __version__
+from tsdiff_monitor.timeseries.frame import Frame
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.detectors.config import ModelConfig
+
+__all__ = [
+    "CARD",
+    "CARD_VERSION",
+    "FittedCard",
+    "MetricCard",
+    "StoredCard",
+    "metric_cards",
+    "read_card",
+    "read_raw_card",
+    "scaler_of",
+]
+
+CARD = "card.json"
+CARD_VERSION = 3
+_Card = TypeVar("_Card", bound=StrictModel)
+
+
+class MetricCard(StrictModel):
+    """One metric as the model knows it: its name and its scale in the history."""
+
+    name: str
+    location: float
+    scale: float
+    constant: bool
+    empty: bool
+
+
+def metric_cards(names: Sequence[str], scaler: Scaler) -> tuple[MetricCard, ...]:
+    """The metrics with their scales."""
+    return tuple(
+        MetricCard(
+            name=name,
+            location=float(scaler.location[k]),
+            scale=float(scaler.scale[k]),
+            constant=bool(scaler.constant[k]),
+            empty=bool(scaler.empty[k]),
+        )
+        for k, name in enumerate(names)
+    )
+
+
+def scaler_of(metrics: Sequence[MetricCard]) -> Scaler:
+    """The scaler that the metrics were described with."""
+    return Scaler(
+        np.array([m.location for m in metrics]),
+        np.array([m.scale for m in metrics]),
+        np.array([m.constant for m in metrics], dtype=bool),
+        np.array([m.empty for m in metrics], dtype=bool),
+    )
+
+
+class StoredCard(StrictModel):
+    """What a card beside weights says: of which version and kind it is, how it was fit, and which file holds them."""
+
+    schema_version: int
+    code_version: str
+    kind: str
+    config: StrictModel
+    weights: str = ""
+    weights_sha256: str = ""
+
+
+class FittedCard(StoredCard):
+    """What the card of a group's own model says besides: its metrics, and the rows of its fit."""
+
+    metrics: tuple[MetricCard, ...]
+    fit_start: str
+    fit_end: str
+    fit_rows: int
+    step_seconds: float
+    steps: int
+
+    @classmethod
+    def of_fit(cls, frame: Frame, scaler: Scaler, config: ModelConfig, **own: Any) -> Self:
+        """The card of a model just fit on ``frame``; ``own`` are the fields that only this kind of card has."""
+        return cls(
+            schema_version=CARD_VERSION,
+            code_version=__version__,
+            kind=config.type,
+            config=config,
+            metrics=metric_cards(frame.names, scaler),
+            fit_start=frame.start.isoformat(),
+            fit_end=frame.end.isoformat(),
+            fit_rows=len(frame),
+            step_seconds=frame.step.total_seconds(),
+            **own,
+        )
+
+    def scaler(self) -> Scaler:
+        """The scaler of the fit."""
+        return scaler_of(self.metrics)
+
+
+def read_raw_card(directory: Path) -> Any:
+    """A card as it stands in its file. Raises :class:`ModelError` when there is none, or it is no JSON."""
+    path = directory / CARD
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"{directory}: there is no model here; fit one first") from None
+    except (OSError, ValueError) as error:
+        raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
+
+
+def read_card(directory: Path, kind: type[_Card], *, version: int = CARD_VERSION) -> _Card:
+    """A card of one ``kind``. Raises :class:`ModelError` when there is none, or it cannot be used."""
+    path, raw = directory / CARD, read_raw_card(directory)
+    stored = raw.get("schema_version") if isinstance(raw, dict) else None
+    if stored != version:
+        raise CardVersionError(f"{path}: card schema version {stored!r}, but this version reads {version}; fit again")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) or e["msg"] for e in error.errors()[:3])
+        raise DamagedModelError(f"{path}: damaged, wrong or missing: {fields}; fit again") from None

@@ -1,0 +1,140 @@
+"""Imputation errors of a frame's rows, at each denoising step that votes.
+
+In ``batch`` mode windows overlap by half and a cell's errors are averaged; in ``stream`` mode every row has a window of
+its own, which ends with it. Every window meets the same noise, so that a row's errors depend on its windows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
+from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
+from tsdiff_monitor.detectors.csdi.procedure import Schedule, impute, reference_masks
+from tsdiff_monitor.detectors.csdi.voting import voting_steps
+
+__all__ = ["Mode", "ReferenceModel"]
+
+Mode = Literal["stream", "batch"]
+_CELLS_AT_ONCE = 60_000
+"""Bounds a batch: windows x rows x metrics, each of which takes ``channels`` numbers a layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceModel:
+    """The network with its schedule and configuration: what imputes."""
+
+    config: CsdiReferenceConfig
+    network: CsdiNetwork
+
+    @classmethod
+    def build(cls, metrics: int, config: CsdiReferenceConfig) -> ReferenceModel:
+        """With weights drawn from torch's global generator."""
+        return cls(config, CsdiNetwork(metrics, window=config.window, channels=config.channels, layers=config.layers))
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule."""
+        return Schedule.quadratic(self.config.steps)
+
+    @torch.no_grad()
+    def errors(self, scaled: np.ndarray, *, first: int, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
+        """Mean squared errors ``[V, T-first, K]`` of rows ``first <= t < T`` by voting step (the last step first), and
+        mean signed errors of the last step ``[T-first, K]``; NaN where ``scaled[T, K]`` is.
+        """
+        config, schedule = self.config, self.schedule
+        T, K = scaled.shape
+        read = config.window if mode == "batch" else 1
+        voting = voting_steps(config.steps, count=config.vote_steps, every=config.vote_every)
+        noise = self.noise(K, 1)
+        squared = np.zeros((len(voting), max(T - first, 0), K), np.float32)
+        signed = np.zeros(squared.shape[1:])
+        counts = np.zeros(squared.shape[1:], np.float32)
+        for ends, windows in self._windows(scaled, first, read=read, stride=max(read // 2, 1)):
+            observed = ~windows.isnan()
+            clean = windows.nan_to_num(0.0)
+            for mask in reference_masks(config.window, K):
+                if not mask[-read:].any():
+                    continue  # a single row is hidden by one of the two masks only
+                target = observed & mask
+                hits = target[:, -read:].numpy()
+                for h, imputed in impute(
+                    self.network, schedule, windows, target, noise, conditional=config.conditional
+                ):
+                    if h not in voting:
+                        continue
+                    error = torch.where(target, clean - imputed, 0.0)[:, -read:].numpy()
+                    for end, one, hit in zip(ends, error, hits, strict=True):
+                        begin = max(end - read + 1, first)
+                        rows, part = slice(begin - first, end + 1 - first), slice(read - (end + 1 - begin), read)
+                        squared[voting.index(h), rows] += one[part] ** 2
+                        if h == 0:
+                            signed[rows] += one[part]
+                            counts[rows] += hit[part]
+        counts[counts == 0] = np.nan
+        return squared / counts, signed / counts
+
+    @torch.no_grad()
+    def samples(
+        self, scaled: np.ndarray, rows: tuple[int, int], *, read: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Median, lower and upper quantile of samples for ``rows``, each ``[rows, K]``.
+
+        Windows advance by ``read`` rows, each answering for its newest ``read``; the last one ends at ``rows[1] - 1``.
+        Missing cells are sampled too.
+        """
+        first, last = rows
+        config, schedule = self.config, self.schedule
+        K, S = scaled.shape[1], config.samples
+        out = np.full((3, last - first, K), np.nan)
+        noise = self.noise(K, S)
+        levels = torch.tensor([0.5, (1 - config.band) / 2, (1 + config.band) / 2])
+        padded = self._padded(scaled[:last])
+        size = max(_CELLS_AT_ONCE // (config.window * K), 1)
+        for end in range(last - 1, first - 1, -read):
+            window = padded[end : end + config.window]
+            drawn = torch.empty(S, config.window, K)
+            for at, mask in product(range(0, S, size), reference_masks(config.window, K)):
+                part = noise[:, at : at + size]
+                windows = window.expand(part.shape[1], -1, -1)
+                target = mask.expand(windows.shape)
+                for h, imputed in impute(self.network, schedule, windows, target, part, conditional=config.conditional):
+                    if h == 0:
+                        drawn[at : at + size, mask] = imputed[:, mask]
+            begin = max(end - read + 1, first)
+            quantiles = torch.quantile(drawn, levels, dim=0).numpy()
+            out[:, begin - first : end + 1 - first] = quantiles[:, config.window - (end + 1 - begin) :]
+        return out[0], out[1], out[2]
+
+    def noise(self, metrics: int, samples: int) -> Float[Tensor, "_ S L K"]:
+        """Every draw one run of denoising takes, from the seed: those of the steps, the start, the forward noise."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return torch.randn(self.config.steps + 2, samples, self.config.window, metrics, generator=generator)
+
+    def _padded(self, scaled: np.ndarray) -> Tensor:
+        """``scaled`` after a window's worth of missing rows: the window that ends with row t begins at index t."""
+        before = np.full((self.config.window - 1, scaled.shape[1]), np.nan, np.float32)
+        return torch.from_numpy(np.concatenate([before, scaled]))
+
+    def _windows(
+        self, scaled: np.ndarray, first: int, *, read: int, stride: int
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Batches of (last row of each window, windows ``[B, L, K]``) that read every row from ``first`` on."""
+        T, K = scaled.shape
+        if first >= T:
+            return
+        last = np.arange(min(first + read, T) - 1, T - 1 + stride, stride)
+        last = np.unique(np.minimum(last, T - 1))
+        views = self._padded(scaled).unfold(0, self.config.window, 1)  # [T, K, L], no copy
+        size = max(_CELLS_AT_ONCE // (self.config.window * K), 1)
+        for at in range(0, len(last), size):
+            ends = last[at : at + size]
+            yield ends, views[torch.from_numpy(ends)].transpose(1, 2)

@@ -1,0 +1,1 @@
+"""The diffusion detector: configuration, files, fit and scores."""

@@ -1,0 +1,1 @@
+"""One tick and one fit of a monitor."""

@@ -1,0 +1,35 @@
+"""How often a monitor really raises an alarm, to hold against what its user allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tsdiff_monitor.events.grouping import called
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.store.store import Store
+
+__all__ = ["LOOK_BACK", "seen_per_week"]
+
+LOOK_BACK = pd.Timedelta(days=28)
+_LEAST = pd.Timedelta(days=1)
+_WEEK = pd.Timedelta(days=7)
+
+
+def seen_per_week(store: Store, monitor: str, now: pd.Timestamp) -> float | None:
+    """Events a week that began in the last four weeks (or since the monitor began) and that nobody called real.
+
+    Events that somebody marked real or expected were no false alarms; of the others nobody knows, so that the true rate
+    of false alarms is at most this. None before a day has been watched.
+    """
+    since = store.watched_since(monitor)
+    if since is None or now - since < _LEAST:
+        return None
+    start = max(since, now - LOOK_BACK)
+    events = store.events(monitor, start=start, end=now)
+    known = called(store.feedback(monitor), events)
+    began = [event for event in events if event.start >= start and not event.members]  # members count by themselves
+    unclear = [event for event in began if event.id not in known or known[event.id].verdict == "false"]
+    return len(unclear) / ((now - start) / _WEEK)

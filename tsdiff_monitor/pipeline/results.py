@@ -1,0 +1,41 @@
+"""What one tick and one fit of a monitor did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from tsdiff_monitor.errors import TsdiffError
+from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.timeseries.frame import Group
+
+__all__ = ["FitResult", "TickResult"]
+
+
+@dataclass
+class TickResult:
+    """What one tick did. ``errors`` are per group (or writer): they stopped that one, not the others.
+
+    ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by what stands in meanwhile.
+    """
+
+    rows: int = 0
+    groups: int = 0
+    changes: list[EventChange] = field(default_factory=list)
+    errors: list[tuple[str, TsdiffError]] = field(default_factory=list)
+    without_model: list[Group] = field(default_factory=list)
+    cold_start: list[Group] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    scored_until: pd.Timestamp | None = None
+
+
+@dataclass
+class FitResult:
+    """What one fit did: groups fit, groups whose model was current already, and groups that could not be fit."""
+
+    fitted: list[Group] = field(default_factory=list)
+    current: list[Group] = field(default_factory=list)
+    errors: list[tuple[str, TsdiffError]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0

@@ -1,0 +1,45 @@
+"""The contracts for readers, writers and notifiers, and how they are found.
+
+A plug-in is a class registered under one of the entry-point groups ``tsdiff_monitor.readers``,
+``tsdiff_monitor.writers`` and ``tsdiff_monitor.notifiers``; the entry point's name is its ``type`` in the
+configuration. The class carries its configuration model as ``Config`` and is built as ``cls(config, context)``.
+Built-in plug-ins enter through this same door. Conformance kits: :mod:`tsdiff_monitor.testing`.
+"""
+
+from tsdiff_monitor.plugins.context import Context
+from tsdiff_monitor.plugins.contracts import (
+    Extent,
+    History,
+    Incident,
+    Measured,
+    Notifier,
+    Query,
+    Reader,
+    Reading,
+    ReadRequest,
+    Receipt,
+    ReceiptKeeper,
+    Refresher,
+    Writer,
+)
+from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
+
+__all__ = [
+    "Context",
+    "Extent",
+    "History",
+    "Incident",
+    "Kind",
+    "Measured",
+    "Notifier",
+    "Query",
+    "ReadRequest",
+    "Reader",
+    "Reading",
+    "Receipt",
+    "ReceiptKeeper",
+    "Refresher",
+    "Writer",
+    "load_plugin",
+    "plugin_types",
+]

@@ -1,0 +1,187 @@
+"""The contracts of readers, writers and notifiers, and the values that they exchange with the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
+
+import pandas as pd
+
+from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.timeseries.frame import Frame, Group
+from tsdiff_monitor.timeseries.scores import ScoreBatch
+
+__all__ = [
+    "Extent",
+    "History",
+    "Incident",
+    "Measured",
+    "Notifier",
+    "Query",
+    "ReadRequest",
+    "Reader",
+    "Reading",
+    "Receipt",
+    "ReceiptKeeper",
+    "Refresher",
+    "Writer",
+]
+
+_NONE = pd.Timedelta(0)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query of a monitor: what a reader is asked for. ``expr`` is in the reader's own language.
+
+    The rest are options that a reader takes only if its class names them in ``query_options`` (a ``frozenset``);
+    a configuration that gives another one is refused. ``step``: the query is asked this far apart, a multiple of the
+    request's step, and each value is held over the rows until the next. ``offset``: the row at ``t`` holds the source's
+    value at ``t - offset``. ``tz``: with a step of whole days, the rows of a day hold the value at that day's local
+    midnight in this IANA zone. ``max_points_per_query``: how many points of a series one request to the source may ask.
+    """
+
+    name: str
+    expr: str
+    step: pd.Timedelta | None = None
+    offset: pd.Timedelta = _NONE
+    tz: str | None = None
+    max_points_per_query: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """Rows ``start <= t < end`` of ``queries`` on a grid of ``step``, split into groups by the ``groupby`` labels."""
+
+    queries: tuple[Query, ...]
+    start: pd.Timestamp
+    end: pd.Timestamp
+    step: pd.Timedelta
+    groupby: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A reader's answer. ``partial`` means that the source said it left something out: not to be scored as truth."""
+
+    frames: Mapping[Group, Frame]
+    warnings: tuple[str, ...] = ()
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A labelled incident, ``start <= t < end``. ``culprits`` are series names, empty where nobody knows them."""
+
+    group: Group
+    start: pd.Timestamp
+    end: pd.Timestamp
+    kind: str = ""
+    culprits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a source's data lies: rows ``fit_start <= t < fit_end`` to fit on, ``start <= t < end`` to score."""
+
+    fit_start: pd.Timestamp
+    fit_end: pd.Timestamp
+    start: pd.Timestamp
+    end: pd.Timestamp
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Pulls frames from a source."""
+
+    def read(self, request: ReadRequest) -> Reading:
+        """Answer ``request``. Raises :class:`~tsdiff_monitor.errors.SourceError` when the source cannot.
+
+        Every frame lies on the request's grid, covers exactly ``start <= t < end``, and holds NaN where the source
+        has no value. A group none of whose series has a sample may be left out.
+        """
+        ...
+
+
+@runtime_checkable
+class History(Protocol):
+    """Optional, beside :class:`Reader`: a source that knows where its data lies and which incidents are labelled."""
+
+    def extents(self, groupby: tuple[str, ...]) -> Mapping[Group, Extent]:
+        """Each group's default spans for ``backtest`` when the user gives neither ``--start`` nor ``--end``."""
+        ...
+
+    def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
+        """The labelled incidents within the request's span and groups; None when the source carries no labels."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """Pushes scores back to a store of series."""
+
+    def write(self, batch: ScoreBatch) -> None:
+        """Store the rows; storing the same rows again changes nothing. Raises ``WriteError``."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """Sends an event's changes to one place. Retrying and rate limits are the caller's business."""
+
+    def notify(self, change: EventChange) -> None:
+        """Deliver one change. Raises :class:`~tsdiff_monitor.errors.DeliveryError`, which says whether to retry."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """Optional: a plug-in that counts what it does."""
+
+    def stats(self) -> Mapping[str, float]:
+        """Numbers by name; names that end in ``_total`` only grow while the process runs."""
+        ...
+
+
+Receipt = Mapping[str, str]
+"""What a place calls an event that it was told of: a message's id and channel, an annotation's number."""
+
+
+@runtime_checkable
+class ReceiptKeeper(Protocol):
+    """Optional, beside :class:`Notifier`: one that must know what it sent before, to change or close it.
+
+    The class says so by ``keeps_receipts = True``. The host stores the newest receipt of each event and notifier in the
+    transaction that marks the delivery as made.
+    """
+
+    keeps_receipts: bool
+
+    def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
+        """Deliver one change; ``receipt`` is what the event's last delivery returned. None keeps it as it is."""
+        ...
+
+
+@runtime_checkable
+class Refresher(Protocol):
+    """Optional, beside :class:`Notifier`: one whose alerts lapse unless they are sent again (Alertmanager)."""
+
+    @property
+    def refresh_every(self) -> timedelta:
+        """How often :meth:`refresh` is called."""
+        ...
+
+    @property
+    def keep_resolved(self) -> timedelta:
+        """How long after its end a resolved event is still among those given to :meth:`refresh`."""
+        ...
+
+    def refresh(self, changes: Sequence[EventChange]) -> None:
+        """Send again: the newest change of each open event, and of each resolved not long ago. Raises as ``notify``."""
+        ...

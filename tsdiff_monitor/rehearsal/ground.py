@@ -1,0 +1,155 @@
+"""The ground of a rehearsal: each group's newest normal rows, and the model that watches them.
+
+Normal are rows outside the events that the daemon knows of, the incidents that the source labels and the times of the
+monitor's calendar.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tsdiff_monitor.detectors.protocol import Detector
+from tsdiff_monitor.errors import DamagedModelError, DataError, ModelError, SourceError, TsdiffError
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.plugins import Extent, History, Reader, Reading, ReadRequest
+from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
+from tsdiff_monitor.timeseries.selection import without
+
+__all__ = ["ROWS", "Ground", "Survey", "fitted", "survey"]
+
+ROWS = 2000
+"""Normal rows that incidents are put into; more take longer and change little."""
+_LOOK_BACK = 3 * ROWS
+"""Rows read at most: where events and gaps leave fewer normal ones, these are used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """One group's normal rows, those in between missing: the rows of ``frame`` from ``first`` on, earlier ones being
+    context. ``fit_span`` is what a model is fit on if there is none."""
+
+    group: Group
+    frame: Frame
+    first: int
+    fit_span: tuple[pd.Timestamp, pd.Timestamp]
+
+    @property
+    def start(self) -> pd.Timestamp:
+        return self.frame.start + self.frame.step * self.first
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The grounds of the groups to rehearse, how many groups there are in all, and what the source warned of."""
+
+    grounds: tuple[Ground, ...]
+    known_groups: int
+    warnings: tuple[str, ...] = ()
+
+
+def survey(pipeline: Pipeline, groups: int, end: pd.Timestamp | None, now: pd.Timestamp) -> Survey:
+    """The first ``groups`` groups of the source, by their labels, with their newest normal rows before ``end``.
+
+    Left out, ``end`` is where the source's data ends, or the present. Raises :class:`SourceError` when the source
+    cannot answer, and :class:`DataError` when it has nothing there.
+    """
+    known = pipeline.reader.extents(tuple(pipeline.monitor.groupby)) if isinstance(pipeline.reader, History) else {}
+    latest = max((extent.end for extent in known.values()), default=now - pipeline.offset)
+    end = floor_time(latest if end is None else end, pipeline.step)
+    start = end - pipeline.step * _LOOK_BACK
+    request = pipeline.request(start, end)
+    reading = pipeline.read(request)
+    if not any(frame.observed.any() for frame in reading.frames.values()):
+        raise DataError(
+            f"the source has no data from {start.isoformat()} to {end.isoformat()}; mend the queries, or give --end"
+        )
+    chosen = sorted(reading.frames)[:groups]
+    labelled = pipeline.reader.incidents(request) if isinstance(pipeline.reader, History) else None
+    spans: dict[Group, list[tuple[pd.Timestamp, pd.Timestamp | None]]] = {}
+    for incident in labelled or ():
+        spans.setdefault(incident.group, []).append((incident.start, incident.end))
+    grounds = []
+    for group in chosen:
+        normal = without(reading.frames[group], spans.get(group, []))
+        grounds.append(_ground(pipeline, group, pipeline.history(group, normal), known.get(group)))
+    return Survey(tuple(grounds), len(reading.frames), reading.warnings)
+
+
+def _ground(pipeline: Pipeline, group: Group, frame: Frame, extent: Extent | None) -> Ground:
+    """The newest rows: half of what there is at most, where the other half has to be fit on."""
+    normal: np.ndarray = np.asarray(frame.observed.any(1))
+    total, lowest = int(normal.sum()), 0
+    if extent is not None and extent.fit_end <= extent.start < frame.end:
+        lowest, wanted = max(frame.row(extent.start), 0), min(ROWS, total)
+    else:
+        extent, wanted = None, min(ROWS, total // 2)
+    from_here_on = np.cumsum(normal[::-1])[::-1]
+    first = max(int(np.flatnonzero(from_here_on >= wanted)[-1]), lowest) if wanted else len(frame)
+    start = frame.start + frame.step * first
+    fit_start = start - pd.Timedelta(pipeline.model.fit_window)
+    return Ground(group, frame, first, (fit_start, start) if extent is None else (extent.fit_start, extent.fit_end))
+
+
+class _Only:
+    """A reader that answers for some groups alone, so that no others are fit or held in memory."""
+
+    def __init__(self, reader: Reader, groups: set[Group]) -> None:
+        self._reader = reader
+        self._groups = groups
+
+    def read(self, request: ReadRequest) -> Reading:
+        reading = self._reader.read(request)
+        frames = {group: frame for group, frame in reading.frames.items() if group in self._groups}
+        return dataclasses.replace(reading, frames=frames)
+
+
+def fitted(
+    pipeline: Pipeline,
+    stored: ModelStore,
+    grounds: tuple[Ground, ...],
+    *,
+    progress: Callable[[str, float, float], None] = lambda *_: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Mapping[Group, tuple[Detector, str]], list[tuple[str, TsdiffError]]]:
+    """Each group's model and where it is from: the daemon's, else one fit on the history before the group's ground,
+    which the pipeline's own store keeps. Also what failed, by group.
+    """
+    found: dict[Group, tuple[Detector, str]] = {}
+    for ground in grounds:
+        try:
+            found[ground.group] = (stored.get(pipeline.name, ground.group), "stored")
+        except ModelError:
+            continue
+    missing = {ground.group: ground.fit_span for ground in grounds if ground.group not in found}
+    if not missing:
+        return found, []
+    try:
+        result = dataclasses.replace(pipeline, reader=_Only(pipeline.reader, set(missing))).fit(
+            max(end for _, end in missing.values()),
+            start=min(start for start, _ in missing.values()),
+            spans=missing,
+            progress=lambda group, done, total: progress(f"fitting {group_name(group)}", done, total),
+            clock=clock,
+        )
+    except SourceError as error:
+        return found, [(group_name(group), error) for group in missing]
+    errors = list(result.errors)
+    for group in (*result.fitted, *result.current):
+        try:
+            found[group] = (pipeline.models.get(pipeline.name, group), "fit for this")
+        except DamagedModelError as error:
+            errors.append((group_name(group), error))
+    told = {where for where, _ in errors}
+    for group, (start, end) in missing.items():
+        if group not in found and group_name(group) not in told:
+            span = f"{start.isoformat()} to {end.isoformat()}"
+            text = f"there is no model of it yet, and the source has nothing to fit one on from {span}"
+            errors.append((group_name(group), DataError(f"{text}; run `tsdiff-monitor fit` first")))
+    return found, errors

@@ -1,0 +1,186 @@
+"""A rehearsal from end to end, group by group."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.protocol import Detector
+from tsdiff_monitor.errors import DataError, TsdiffError
+from tsdiff_monitor.injection import KINDS, Kind, generated_kinds
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.rehearsal.examples import Example, Examples
+from tsdiff_monitor.rehearsal.following import Following
+from tsdiff_monitor.rehearsal.ground import Ground, fitted, survey
+from tsdiff_monitor.rehearsal.incidents import kind_passes, metric_passes, rows_for_one
+from tsdiff_monitor.rehearsal.outcome import GroupOutcome, Outcome, Trial
+from tsdiff_monitor.rehearsal.trial import Stage, judged, quiet_rows, tail_rows
+from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.timeseries.frame import group_name
+from tsdiff_monitor.timeseries.selection import conformed
+
+__all__ = ["Options", "rehearse"]
+
+Progress = Callable[[str, float, float], None]
+
+_LEAST_INCIDENTS = 4
+"""So many must find room at once, or there is too little to rehearse in."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``per_kind`` incidents of each kind, and in each metric alone, per group; the first ``groups`` groups; rows
+    before ``end`` (None: where the data ends); at most ``examples`` incidents kept to be sent."""
+
+    per_kind: int = 8
+    seed: int = 0
+    groups: int = 5
+    end: pd.Timestamp | None = None
+    examples: int = 0
+
+
+def rehearse(
+    pipeline: Pipeline,
+    stored: ModelStore,
+    options: Options,
+    *,
+    work: Path,
+    now: pd.Timestamp,
+    progress: Progress = lambda *_: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Outcome, tuple[Example, ...], list[tuple[str, TsdiffError]]]:
+    """The outcome, incidents found that may be sent, and what failed, by group.
+
+    ``stored`` are the daemon's models, which are only read. ``pipeline`` is the monitor's, with a store that holds the
+    known events, which is only read too, and a model store for what has to be fit. ``work`` is a folder for what is
+    gone afterwards; nobody is told. The same
+    data, models and seed give the same outcome. Raises ``SourceError`` and ``DataError`` when there is nothing at all.
+    """
+    found = survey(pipeline, options.groups, options.end, now)
+    models, errors = fitted(pipeline, stored, found.grounds, progress=progress, clock=clock)
+    share = pipeline.monitor.alarms_per_week / max(found.known_groups, 1)
+    examples, outcomes = Examples(options.examples), []
+    with TemporaryDirectory(dir=work) as folder, Store(Path(folder) / "trials.sqlite") as trials:
+        for ground in found.grounds:
+            if ground.group not in models:
+                continue
+            name = group_name(ground.group)
+            detector, origin = models[ground.group]
+            try:
+                stage, notes = _stage(pipeline, trials, ground, detector, share)
+                outcomes.append(_group(stage, origin, notes, options, examples, progress))
+            except TsdiffError as error:
+                errors.append((name, error))
+            except Exception as error:  # a bug in one group must not stop the others
+                errors.append((name, unexpected(error, monitor=pipeline.name, group=name)))
+    outcome = Outcome(
+        monitor=pipeline.name,
+        step=pipeline.step,
+        seed=options.seed,
+        per_kind=options.per_kind,
+        alarms_per_week=pipeline.monitor.alarms_per_week,
+        known_groups=found.known_groups,
+        groups=tuple(outcomes),
+        notes=tuple(dict.fromkeys(found.warnings)),
+    )
+    return outcome, examples.chosen(), errors
+
+
+def _stage(
+    pipeline: Pipeline, trials: Store, ground: Ground, detector: Detector, share: float
+) -> tuple[Stage, tuple[str, ...]]:
+    """With the metrics of the model, and context before the first row."""
+    frame, odd = conformed(ground.frame, detector.names)
+    ground = dataclasses.replace(ground, frame=frame, first=max(ground.first, detector.window))
+    return Stage(pipeline, trials, ground, Following.over(detector, ground), share), tuple(odd)
+
+
+def _group(
+    stage: Stage, origin: str, notes: tuple[str, ...], options: Options, examples: Examples, progress: Progress
+) -> GroupOutcome:
+    gap = stage.detector.window + tail_rows(stage)  # so that none is in the context of another
+    before = _normal_rows(stage.ground)
+    least = _LEAST_INCIDENTS * rows_for_one(gap)
+    if before < least:
+        raise DataError(
+            f"{before} normal rows to put incidents into, but at least {least} are needed; "
+            "wait until there are more, or choose another --end"
+        )
+    untouched = stage.scene(_values(stage.ground), 0, len(stage.ground.frame))
+    ground, events = quiet_rows(
+        stage.ground, stage.play(untouched, f"{stage.pipeline.name}/untouched"), tail_rows(stage)
+    )
+    rows = _normal_rows(ground)
+    if rows < least:
+        raise DataError(
+            f"{events} events in the rows as they are leave {rows} of {before} rows to put incidents into, but at "
+            f"least {least} are needed; mend what raises these events first (`tsdiff-monitor backtest` shows them)"
+        )
+    stage = dataclasses.replace(stage, ground=ground)
+    values, names = _values(ground), ground.frame.names
+    name = group_name(ground.group)
+    generator = np.random.default_rng([options.seed, crc32(name.encode())])
+    kinds = _kinds(stage.detector.inner)
+    metrics = np.flatnonzero(ground.frame.observed[ground.first :].any(0)).tolist()
+    total = options.per_kind * (len(kinds) + len(metrics))
+    mixed, alone = list[Trial](), list[Trial]()
+    done = 0
+    for passes, trials in (
+        (kind_passes(values, kinds, options.per_kind, gap, generator), mixed),
+        (metric_passes(values, metrics, options.per_kind, gap, generator), alone),
+    ):
+        for number, one in enumerate(passes):
+            said = f"{stage.pipeline.name}/{'mixed' if trials is mixed else 'alone'}/{number}"
+            for incident, trial in judged(stage, one, said):
+                trials.append(trial)
+                if trial.found and trials is mixed:
+                    examples.offer(stage, one, incident)
+            done += len(one.incidents)
+            progress(f"rehearsing {name}", done, total)
+    if done < total:  # incidents that could not be made visible
+        progress(f"rehearsing {name}", total, total)
+    tried = {trial.metrics[0] for trial in alone}
+    return GroupOutcome(
+        group=ground.group,
+        start=ground.start,
+        end=ground.frame.end,
+        rows=rows,
+        model=origin,
+        events_without=events,
+        mixed=tuple(mixed),
+        alone=tuple(alone),
+        still=tuple(name for name in names if name not in tried),
+        notes=notes,
+    )
+
+
+def _values(ground: Ground) -> np.ndarray:
+    return np.asarray(ground.frame.values[ground.first :])
+
+
+def _normal_rows(ground: Ground) -> int:
+    return int(ground.frame.observed[ground.first :].any(1).sum())
+
+
+def _kinds(detector: Detector) -> Mapping[str, Kind]:
+    """Every kind, and where the model can generate, what it generates."""
+    config = getattr(detector, "config", None)
+    if not isinstance(config, DiffusionModelConfig):
+        return KINDS
+    from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
+    from tsdiff_monitor.injection.model import conditional_sampler
+
+    assert isinstance(detector, DiffusionDetector)
+    sampler = conditional_sampler(detector.imputer, detector.scaler)
+    return {**KINDS, **generated_kinds(sampler, config.window)}

@@ -1,0 +1,83 @@
+"""Tells a monitor's notifiers of a few synthetic events, each opened and resolved before the next."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from tsdiff_monitor.config.monitors import MonitorConfig
+from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
+from tsdiff_monitor.delivery.recipients import audience
+from tsdiff_monitor.delivery.routes import Route
+from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.plugins import Notifier
+from tsdiff_monitor.store.store import Store
+
+__all__ = ["Sent", "send"]
+
+_PATIENCE = 30.0
+"""Seconds for all deliveries of one change, retries included."""
+_GIVE_UP = timedelta(seconds=_PATIENCE)
+_WAIT = 0.5
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a notifier took: messages ``delivered`` of those ``wanted``, and why others were not, in one word each."""
+
+    notifier: str
+    delivered: int
+    wanted: int
+    reasons: tuple[str, ...] = ()
+
+
+def send(
+    events: Sequence[tuple[EventChange, EventChange]],
+    monitor: MonitorConfig,
+    routes: Sequence[Route],
+    notifiers: Mapping[str, Notifier],
+    work: Path,
+    *,
+    now: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    jitter: random.Random,
+) -> list[Sent]:
+    """Deliver each event's opening, then its end, to those who would hear of a real one, at the notifiers' own pace.
+
+    Whatever happens in between, an end is sent for what was opened. The outbox is a file of its own in ``work``; times
+    of the calendar are not looked at.
+    """
+    attempts: list[Attempt] = []
+    with Store(work / "synthetic.sqlite", now=now) as store:
+        dispatcher = Dispatcher(
+            store, notifiers, now=now, random=jitter, observe=attempts.append, sleep=sleep, give_up_after=_GIVE_UP
+        )
+        hears = audience(monitor.model_copy(update={"calendar": {}}), routes, store)
+        wanted: dict[str, int] = {}
+
+        def tell(change: EventChange) -> None:
+            for name in hears(change):
+                wanted[name] = wanted.get(name, 0) + 1
+            store.commit(change.event.monitor, change.event.group, None, None, [change], hears)
+            deadline = now() + _PATIENCE
+            dispatcher.drain(deadline)
+            while store.counts()["pending"] and now() < deadline:
+                sleep(_WAIT)
+                dispatcher.drain(deadline)
+
+        for opened, resolved in events:
+            try:
+                tell(opened)
+            finally:
+                tell(resolved)
+    return [_sent(name, number, [one for one in attempts if one.notifier == name]) for name, number in wanted.items()]
+
+
+def _sent(name: str, wanted: int, attempts: Sequence[Attempt]) -> Sent:
+    delivered = sum(one.outcome == "delivered" for one in attempts)
+    reasons = dict.fromkeys(one.reason for one in attempts if one.outcome != "delivered") if delivered < wanted else {}
+    return Sent(name, delivered, wanted, tuple(reasons))

@@ -1,9 +1,0 @@
-"""The report of a replay: the HTML page with its pictures, and the same facts as files for programs."""
-
-from __future__ import annotations
-
-from tsdiff_monitor.report.replay import Evidence, GroupReplay, Replay
-from tsdiff_monitor.report.summary import Summary, summarise
-from tsdiff_monitor.report.write import FILES, write_report
-
-__all__ = ["FILES", "Evidence", "GroupReplay", "Replay", "Summary", "summarise", "write_report"]

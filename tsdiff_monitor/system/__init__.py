@@ -1,0 +1,1 @@
+"""Files, locks, logs, threads and errors of the process."""

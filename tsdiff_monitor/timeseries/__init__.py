@@ -1,0 +1,1 @@
+"""Frames, scores and tables of regular time series."""
