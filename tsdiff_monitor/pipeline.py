@@ -37,8 +37,6 @@ from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.unexpected import unexpected
 
 __all__ = ["FitResult", "Pipeline", "TickResult"]
-_BUGS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a bug raises, but not what a caller of a fit may raise in ``progress`` to give it up."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ class Pipeline:
         ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
         Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
         cannot be fit is reported, and keeps its old model; so do all when the network they share cannot be fit. Raises
-        ``SourceError`` when the source cannot answer.
+        ``SourceError`` when the source cannot answer. To give the fit up, ``progress`` may raise a ``BaseException``
+        that is no ``Exception``; any other counts as an error of its group.
         """
         began = clock()
         end = floor_time(end, self.step)
@@ -107,16 +106,17 @@ class Pipeline:
                 base = shared_network(
                     self, reading.frames, history, only_missing=only_missing, progress=progress, clock=clock
                 )
-            except TsdiffError as error:
-                result.errors.extend((group_name(group), error) for group in missing)
+            except Exception as error:  # a bug in the network they share must not end the fit without a report
+                known = error if isinstance(error, TsdiffError) else unexpected(error, monitor=self.name)
+                result.errors.extend((group_name(group), known) for group in missing)
                 missing = []
         for group in missing:
-            frame = history(group)
-            mark = fingerprint(frame, self.model, confirm_rows, base)
-            if self.models.is_current(self.name, group, mark):
-                result.current.append(group)
-                continue
             try:
+                frame = history(group)
+                mark = fingerprint(frame, self.model, confirm_rows, base)
+                if self.models.is_current(self.name, group, mark):
+                    result.current.append(group)
+                    continue
                 detector = fit_detector(
                     frame,
                     self.model,
@@ -129,7 +129,7 @@ class Pipeline:
             except TsdiffError as error:
                 result.errors.append((group_name(group), error))
                 continue
-            except _BUGS as error:
+            except Exception as error:  # a bug in one group must not stop the others
                 result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
                 continue
             result.fitted.append(group)
