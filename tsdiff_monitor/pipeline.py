@@ -70,7 +70,7 @@ class Pipeline:
 
     def fit(
         self,
-        end: pd.Timestamp,
+        now: pd.Timestamp,
         *,
         start: pd.Timestamp | None = None,
         spans: Mapping[Group, tuple[pd.Timestamp, pd.Timestamp]] | None = None,
@@ -78,8 +78,9 @@ class Pipeline:
         progress: Callable[[Group, int, int], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> FitResult:
-        """Fit every group on ``start <= t < end`` (the model's ``fit_window`` when left out) and store the models.
+        """Fit every group on rows from ``start`` on (a ``fit_window`` when left out) and store the models.
 
+        As in a tick, the rows end at ``now`` less the scheduler's offset: newer ones are incomplete and are not learned.
         ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
         Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
         cannot be fit is reported, and keeps its old model; so do all when the network they share cannot be fit. Raises
@@ -87,7 +88,7 @@ class Pipeline:
         that is no ``Exception``; any other counts as an error of its group.
         """
         began = clock()
-        end = floor_time(end, self.step)
+        end = floor_time(now - self.offset, self.step)
         start = end - pd.Timedelta(self.model.fit_window) if start is None else start
         reading = self.read(self.request(floor_time(start, self.step), end))
         result = FitResult(warnings=reading.warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 
 from tsdiff_monitor.assembly import Assembly
 from tsdiff_monitor.config.models import DiffusionModelConfig
+from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.daemon.fit_slot import FitTurn
 from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
@@ -163,6 +165,16 @@ def test_a_group_too_young_for_a_model_is_scored_all_the_same(make_assembly, clo
     assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 3
     assert bench.value("tsdiff_groups_cold_start", monitor="hosts") == 1
     assert bench.value("tsdiff_groups_fitted_total", monitor="hosts") == 0
+
+
+def test_a_fit_learns_no_row_that_a_tick_would_not_score(make_assembly, clock: FakeClock, frame: Frame) -> None:
+    """The newest rows, still incomplete, lie behind the scheduler's offset for the daemon's fit too."""
+    rhythm = SchedulerConfig(infer_every=timedelta(minutes=1), offset=timedelta(minutes=5))
+    reader = MemoryReader({GROUP: frame})
+    bench = Bench(make_assembly({"hosts": reader}, rhythm=rhythm), clock)
+    now = pd.Timestamp(clock(), unit="s", tz="UTC")
+    bench.jobs.fit("hosts")
+    assert [request.end for request in reader.requests] == [now - pd.Timedelta("5min")]
 
 
 def test_a_fit_given_up_is_no_failure(make_assembly, clock: FakeClock, frame: Frame, monkeypatch) -> None:
