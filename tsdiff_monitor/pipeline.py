@@ -80,7 +80,7 @@ class Pipeline:
     ) -> FitResult:
         """Fit every group on rows from ``start`` on (a ``fit_window`` when left out) and store the models.
 
-        As in a tick, the rows end at ``now`` less the scheduler's offset: newer ones are incomplete and are not learned.
+        As in a tick, the rows end at ``now`` less the scheduler's offset: newer ones are incomplete, and not learned.
         ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
         Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
         cannot be fit is reported, and keeps its old model; so do all when the network they share cannot be fit. Raises

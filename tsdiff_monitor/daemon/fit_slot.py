@@ -18,7 +18,7 @@ from tsdiff_monitor.plugins import Reader, Reading, ReadRequest
 __all__ = ["FitSlot", "FitStopped", "FitTurn"]
 
 
-class FitStopped(BaseException):  # noqa: N818 - not an error
+class FitStopped(BaseException):
     """The process stops: the fit is given up, and its models stay as they were.
 
     Like ``KeyboardInterrupt`` no ``Exception``, so that what keeps one group's failure from the others lets it pass.
