@@ -113,7 +113,8 @@ def _run(
     record: Record = {"configuration": f"configs/fraud-{case.name}.yaml", "step": str(pd.Timedelta(monitor.step))}
     with assemble(config, storage=scratch / case.name / "fit", models=models) as parts:
         began, busy = clock(), time.process_time()
-        fitted = parts.pipelines[case.name].fit(spans.fit_end, start=first)
+        pipeline = parts.pipelines[case.name]
+        fitted = pipeline.fit(spans.fit_end + pipeline.offset, start=first)
         record |= {
             "groups": len(fitted.fitted),
             "not_fit": len(fitted.errors),

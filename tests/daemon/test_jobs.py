@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +12,15 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from tsdiff_monitor.app.build import Assembly
+from tsdiff_monitor.config.schedulers import SchedulerConfig
+from tsdiff_monitor.daemon.fit_slot import FitTurn
 from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader
-from tsdiff_monitor.timeseries.frame import Frame
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 GROUP = (("instance", "web-1"),)
 LONG = DiffusionModelConfig(window=256, width=16, layers=1, fit_steps=10)
@@ -162,6 +165,36 @@ def test_a_group_too_young_for_a_model_is_scored_all_the_same(make_assembly, clo
     assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 3
     assert bench.value("tsdiff_groups_cold_start", monitor="hosts") == 1
     assert bench.value("tsdiff_groups_fitted_total", monitor="hosts") == 0
+
+
+def test_a_fit_learns_no_row_that_a_tick_would_not_score(make_assembly, clock: FakeClock, frame: Frame) -> None:
+    """The newest rows, still incomplete, lie behind the scheduler's offset for the daemon's fit too."""
+    rhythm = SchedulerConfig(infer_every=timedelta(minutes=1), offset=timedelta(minutes=5))
+    reader = MemoryReader({GROUP: frame})
+    bench = Bench(make_assembly({"hosts": reader}, rhythm=rhythm), clock)
+    now = pd.Timestamp(clock(), unit="s", tz="UTC")
+    bench.jobs.fit("hosts")
+    assert [request.end for request in reader.requests] == [now - pd.Timedelta("5min")]
+
+
+def test_a_fit_given_up_is_no_failure(make_assembly, clock: FakeClock, frame: Frame, monkeypatch) -> None:
+    """Stopped between two steps, the fit counts as stopped, stores nothing and holds nothing up."""
+    bench = Bench(make_assembly({"hosts": MemoryReader({GROUP: frame})}), clock)
+    progress, steps = FitTurn.progress, []
+
+    def stopping(turn: FitTurn, group: Group, done: int, total: int) -> None:
+        steps.append(done)
+        bench.jobs.stop(0.0)
+        progress(turn, group, done, total)
+
+    monkeypatch.setattr(FitTurn, "progress", stopping)
+    with capture_logs() as logs:
+        bench.jobs.fit("hosts")
+    assert [line["event"] for line in logs] == ["fit given up: stopping"]
+    assert bench.value("tsdiff_fits_total", monitor="hosts", outcome="stopped") == 1
+    assert len(steps) == 1
+    assert bench.jobs.waiting == ["hosts"]
+    assert bench.jobs.stop(0.0) == []
 
 
 @pytest.mark.parametrize("job", ["infer", "fit"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tsdiff_monitor.app.build import assemble
-from tsdiff_monitor.config.loader import Config, load_config
+from tsdiff_monitor.config.loader import Config, PluginConfig, load_config
 from tsdiff_monitor.config.silent import silenced
 from tsdiff_monitor.errors import ConfigError, StoreError, WriteError
+from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.settings.model import StrictModel
 
 
 @pytest.fixture
@@ -44,6 +47,53 @@ def test_one_process_holds_the_storage(config: Config, tmp_path: Path) -> None:
     """A second one is refused with the folder and a remedy, and may come once the first has ended."""
     with assemble(config), pytest.raises(StoreError, match="another tsdiff-monitor is using this storage; stop it"):
         assemble(config)
+    with assemble(config):
+        pass
+
+
+@dataclasses.dataclass
+class Recorder:
+    """A plug-in type that notes in ``log`` when one is built and closed; the one named ``faulty`` cannot be built."""
+
+    faulty: str = ""
+    log: list[str] = dataclasses.field(default_factory=list)
+
+    def entry(self, config: StrictModel) -> PluginConfig:
+        recorder = self
+
+        class Part:
+            def __init__(self, config: object, context: Context) -> None:
+                if context.name == recorder.faulty:
+                    raise OSError("no room for a queue")
+                self.name = context.name
+                recorder.log.append(f"{self.name} built")
+
+            def close(self) -> None:
+                recorder.log.append(f"{self.name} closed")
+                raise WriteError("cannot flush", recoverable=False, reason="disk")
+
+        return PluginConfig(Part, config, "recorded")
+
+    def configured(self, config: Config) -> Config:
+        """The configuration with three writers of this type, and none else."""
+        entry = self.entry(config.writers["scores"].config)
+        return dataclasses.replace(config, readers={}, notifiers={}, monitors={}, writers=dict.fromkeys("abc", entry))
+
+
+def test_no_plugin_is_built_on_a_storage_in_use(config: Config) -> None:
+    """The files of the process that uses it, such as a writer's queue, are left alone."""
+    recorder = Recorder()
+    with assemble(config), pytest.raises(StoreError, match="another tsdiff-monitor is using this storage"):
+        assemble(recorder.configured(config))
+    assert recorder.log == []
+
+
+def test_what_was_built_is_closed_when_a_later_part_fails(config: Config) -> None:
+    """The error is the failing part's own, whatever closing the others raises, and the storage is free again."""
+    recorder = Recorder(faulty="c")
+    with pytest.raises(OSError, match="no room for a queue"):
+        assemble(recorder.configured(config))
+    assert recorder.log == ["a built", "b built", "b closed", "a closed"]
     with assemble(config):
         pass
 

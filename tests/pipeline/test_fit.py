@@ -98,23 +98,28 @@ def test_a_group_that_cannot_be_fit_stops_no_other(make_pipeline: MakePipeline, 
     assert card(pipeline, WEB_1) == before
 
 
-def test_a_bug_while_fitting_one_group_stops_no_other(make_pipeline: MakePipeline, histories: Frames) -> None:
-    """It is reported with its place and without its text."""
+@pytest.mark.parametrize(
+    "kind", [ValueError, AttributeError, AssertionError, OSError, ImportError, MemoryError, ZeroDivisionError]
+)
+def test_a_bug_while_fitting_one_group_stops_no_other(
+    make_pipeline: MakePipeline, histories: Frames, kind: type[Exception]
+) -> None:
+    """Of any kind, it is reported with its place and without its text."""
 
     def explode(group: Group, done: int, total: int) -> None:
         if group == WEB_1:
-            raise ValueError("hunter2")
+            raise kind("hunter2")
 
     result = make_pipeline(MemoryReader(histories), bare=True).fit(end_of(histories), progress=explode)
     ((where, error),) = result.errors
     assert (where, result.fitted) == (group_name(WEB_1), [WEB_2])
-    assert "unexpected ValueError at" in str(error) and "hunter2" not in str(error)
+    assert f"unexpected {kind.__name__} at" in str(error) and "hunter2" not in str(error)
 
 
 def test_a_fit_can_be_given_up(make_pipeline: MakePipeline, histories: Frames) -> None:
-    """An exception of the caller's own, raised by ``progress``, ends the fit; nothing half-done is stored."""
+    """What is no ``Exception``, raised by ``progress``, ends the fit; nothing half-done is stored."""
 
-    class StopAskedError(Exception):
+    class StopAskedError(BaseException):
         pass
 
     def stop(group: Group, done: int, total: int) -> None:

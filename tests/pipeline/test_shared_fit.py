@@ -143,7 +143,7 @@ def test_a_fit_stopped_between_groups_resumes(
 ) -> None:
     """Stopped after the network and one group, the same fit trains nothing again and does the other group."""
 
-    class StopAskedError(Exception):
+    class StopAskedError(BaseException):
         pass
 
     def stop(group: Group, done: int, total: int) -> None:

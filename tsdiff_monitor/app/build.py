@@ -6,7 +6,7 @@ import fcntl
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,54 +72,66 @@ def assemble(
     """Build readers, writers, notifiers, store and one pipeline per monitor; uses ``workers`` CPU threads.
 
     ``storage`` and ``models`` replace the folders below ``settings.storage_path``. Raises :class:`StoreError` when
-    another process is using the storage.
+    another process is using the storage: no plug-in is built then, for it might touch that process's files. When a
+    part cannot be built, those before it are closed and the storage is free again.
     """
     rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
     storage = storage or config.settings.storage_path
     if config.settings.workers is not None:
         use_threads(config.settings.workers)
 
-    def build(kind: Kind, entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
-        contexts = {
-            name: Context(name=name, now=now, transport=transport, random=rng, storage=storage / kind / name)
-            for name in entries
-        }
-        return {name: entry.plugin(entry.config, contexts[name]) for name, entry in entries.items()}
+    with ExitStack() as built:  # unless all can be built, what is there already is closed again
+        claim = built.enter_context(_claim(storage))  # first: plug-ins open files below the storage
+        store = built.enter_context(Store(storage / "state.sqlite", now=now))
 
-    readers, writers = build("readers", config.readers), build("writers", config.writers)
-    notifiers = build("notifiers", config.notifiers)
-    claim = _claim(storage)
-    try:
-        store = Store(storage / "state.sqlite", now=now)
-    except BaseException:
-        claim.close()
-        raise
-    model_store = ModelStore(models or storage / "models")
-    pipelines = {
-        name: Pipeline(
-            name=name,
-            monitor=monitor,
-            model=config.models[monitor.model],
-            scheduler=config.schedulers[monitor.scheduler],
-            reader=readers[monitor.reader],
-            store=store,
-            models=model_store,
-            writers={writer: writers[writer] for writer in monitor.write},
-            routes=config.settings.routes,
-            max_catchup=config.settings.max_catchup,
+        def build(kind: Kind, entries: Mapping[str, PluginConfig]) -> dict[str, Any]:
+            parts = {}
+            for name, entry in entries.items():
+                context = Context(name=name, now=now, transport=transport, random=rng, storage=storage / kind / name)
+                parts[name] = entry.plugin(entry.config, context)
+                built.callback(_close_after_failure, parts[name])
+            return parts
+
+        readers, writers = build("readers", config.readers), build("writers", config.writers)
+        notifiers = build("notifiers", config.notifiers)
+        model_store = ModelStore(models or storage / "models")
+        pipelines = {
+            name: Pipeline(
+                name=name,
+                monitor=monitor,
+                model=config.models[monitor.model],
+                scheduler=config.schedulers[monitor.scheduler],
+                reader=readers[monitor.reader],
+                store=store,
+                models=model_store,
+                writers={writer: writers[writer] for writer in monitor.write},
+                routes=config.settings.routes,
+                max_catchup=config.settings.max_catchup,
+            )
+            for name, monitor in config.monitors.items()
+        }
+        dispatcher = Dispatcher(
+            store,
+            notifiers,
+            now=now,
+            random=rng,
+            give_up_after=config.settings.delivery.give_up_after,
+            observe=observe or (lambda _: None),
         )
-        for name, monitor in config.monitors.items()
-    }
-    dispatcher = Dispatcher(
-        store,
-        notifiers,
-        now=now,
-        random=rng,
-        give_up_after=config.settings.delivery.give_up_after,
-        observe=observe or (lambda _: None),
-    )
-    refreshing = Refreshing(store, notifiers, now=now)
-    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, refreshing, claim)
+        refreshing = Refreshing(store, notifiers, now=now)
+        made = Assembly(
+            config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, refreshing, claim
+        )
+        built.pop_all()  # from here on the assembly closes its parts
+    return made
+
+
+def _close_after_failure(part: object) -> None:
+    """Close a plug-in if it can be; what it raises would only hide the error that is to be reported."""
+    close = getattr(part, "close", None)
+    if close is not None:
+        with suppress(Exception):
+            close()
 
 
 def _claim(storage: Path) -> IO[str]:

@@ -105,7 +105,7 @@ def replay(
     incidents = _incidents(pipeline, spans)  # before the long work: what is wrong with the labels must show at once
     pipeline = dataclasses.replace(pipeline, writers={**pipeline.writers, "report": collector})
     fitted = pipeline.fit(
-        spans.fit_end,
+        spans.fit_end + pipeline.offset,
         start=spans.fit_start,
         spans=spans.fit_by_group,
         progress=lambda group, done, total: progress(f"fitting {group_name(group)}", done, total),

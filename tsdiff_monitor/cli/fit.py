@@ -58,7 +58,7 @@ def _fit(pipeline: Pipeline, at: pd.Timestamp, advance: Advance) -> Errors:
 
     name = pipeline.name
     result = pipeline.fit(
-        at - pipeline.offset,
+        at,
         progress=lambda group, done, total: advance(f"fitting {name} {group_name(group)}", done, total),
     )
     for warning in result.warnings:

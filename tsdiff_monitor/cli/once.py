@@ -82,7 +82,7 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
     if ticks[0].without_model:
         with progress() as advance:
             fitted = pipeline.fit(
-                at - pipeline.offset,
+                at,
                 only_missing=True,
                 progress=lambda group, done, total: advance(
                     f"fitting {pipeline.name} {group_name(group)}", done, total

@@ -18,8 +18,11 @@ from tsdiff_monitor.timeseries.frame import Group
 __all__ = ["FitSlot", "FitStopped", "FitTurn"]
 
 
-class FitStopped(Exception):  # noqa: N818 - not an error
-    """The process stops: the fit is given up, and its models stay as they were."""
+class FitStopped(BaseException):
+    """The process stops: the fit is given up, and its models stay as they were.
+
+    Like ``KeyboardInterrupt`` no ``Exception``, so that what keeps one group's failure from the others lets it pass.
+    """
 
 
 class FitSlot:

@@ -38,8 +38,6 @@ from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
 from tsdiff_monitor.timeseries.selection import any_since, masked, trimmed, without
 
 __all__ = ["FitResult", "Pipeline", "TickResult"]
-_BUGS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a bug raises, but not what a caller of a fit may raise in ``progress`` to give it up."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Pipeline:
 
     def fit(
         self,
-        end: pd.Timestamp,
+        now: pd.Timestamp,
         *,
         start: pd.Timestamp | None = None,
         spans: Mapping[Group, tuple[pd.Timestamp, pd.Timestamp]] | None = None,
@@ -81,15 +79,17 @@ class Pipeline:
         progress: Callable[[Group, int, int], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> FitResult:
-        """Fit every group on ``start <= t < end`` (the model's ``fit_window`` when left out) and store the models.
+        """Fit every group on rows from ``start`` on (a ``fit_window`` when left out) and store the models.
 
+        As in a tick, the rows end at ``now`` less the scheduler's offset: newer ones are incomplete, and not learned.
         ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
         Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
         cannot be fit is reported, and keeps its old model; so do all when the network they share cannot be fit. Raises
-        ``SourceError`` when the source cannot answer.
+        ``SourceError`` when the source cannot answer. To give the fit up, ``progress`` may raise a ``BaseException``
+        that is no ``Exception``; any other counts as an error of its group.
         """
         began = clock()
-        end = floor_time(end, self.step)
+        end = floor_time(now - self.offset, self.step)
         start = end - pd.Timedelta(self.model.fit_window) if start is None else start
         reading = self.read(self.request(floor_time(start, self.step), end))
         result = FitResult(warnings=reading.warnings)
@@ -108,16 +108,17 @@ class Pipeline:
                 base = shared_network(
                     self, reading.frames, history, only_missing=only_missing, progress=progress, clock=clock
                 )
-            except TsdiffError as error:
-                result.errors.extend((group_name(group), error) for group in missing)
+            except Exception as error:  # a bug in the network they share must not end the fit without a report
+                known = error if isinstance(error, TsdiffError) else unexpected(error, monitor=self.name)
+                result.errors.extend((group_name(group), known) for group in missing)
                 missing = []
         for group in missing:
-            frame = history(group)
-            mark = fingerprint(frame, self.model, confirm_rows, base)
-            if self.models.is_current(self.name, group, mark):
-                result.current.append(group)
-                continue
             try:
+                frame = history(group)
+                mark = fingerprint(frame, self.model, confirm_rows, base)
+                if self.models.is_current(self.name, group, mark):
+                    result.current.append(group)
+                    continue
                 detector = fit_detector(
                     frame,
                     self.model,
@@ -130,7 +131,7 @@ class Pipeline:
             except TsdiffError as error:
                 result.errors.append((group_name(group), error))
                 continue
-            except _BUGS as error:
+            except Exception as error:  # a bug in one group must not stop the others
                 result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
                 continue
             result.fitted.append(group)

@@ -132,7 +132,7 @@ def fitted(
         return found, []
     try:
         result = dataclasses.replace(pipeline, reader=_Only(pipeline.reader, set(missing))).fit(
-            max(end for _, end in missing.values()),
+            max(end for _, end in missing.values()) + pipeline.offset,
             start=min(start for start, _ in missing.values()),
             spans=missing,
             progress=lambda group, done, total: progress(f"fitting {group_name(group)}", done, total),
