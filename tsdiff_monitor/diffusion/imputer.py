@@ -46,8 +46,10 @@ class Imputer:
         return torch.where(given, windows, denoised)
 
     @torch.no_grad()
-    def denoise_arrays(self, noisy: np.ndarray, sigma: float, windows: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def denoise_arrays(
+        self, noisy: np.ndarray, sigma: float | np.ndarray, windows: np.ndarray, target: np.ndarray
+    ) -> np.ndarray:
         """:meth:`denoise` on writable arrays: scoring's :class:`~tsdiff_monitor.diffusion.denoiser.WindowDenoiser`."""
-        level = torch.full((len(noisy),), sigma)
+        level = torch.from_numpy(np.full(len(noisy), sigma, dtype=np.float32))
         given = (torch.from_numpy(array) for array in (windows, target))
         return np.asarray(self.denoise(torch.from_numpy(noisy), level, *given).numpy())

@@ -29,11 +29,13 @@ class OnnxDenoiser:
         self._one_by_one = one_by_one
         self._session = _session(graph)
 
-    def denoise_arrays(self, noisy: np.ndarray, sigma: float, windows: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def denoise_arrays(
+        self, noisy: np.ndarray, sigma: float | np.ndarray, windows: np.ndarray, target: np.ndarray
+    ) -> np.ndarray:
         """The expected clean value of every cell, float32 ``[B, L, K]``."""
         given = {
             "noisy": np.ascontiguousarray(noisy, np.float32),
-            "sigma": np.full(len(noisy), sigma, np.float32),
+            "sigma": np.broadcast_to(np.asarray(sigma, np.float32), len(noisy)).copy(),
             "windows": np.ascontiguousarray(windows, np.float32),
             "target": np.ascontiguousarray(target),
         }

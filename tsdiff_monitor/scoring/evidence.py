@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
+from tsdiff_monitor.diffusion.denoiser import Steps, WindowDenoiser
 from tsdiff_monitor.scoring.attribution import NormalResiduals
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.codebook import ROWS, Codebook
 from tsdiff_monitor.scoring.fusion import fuse, reach
 from tsdiff_monitor.scoring.plan import ScoringPlan
-from tsdiff_monitor.scoring.reconstruction import residuals, row_score
+from tsdiff_monitor.scoring.reconstruction import residual_steps, residuals, row_score
 
 __all__ = ["Evidence", "ScoreName", "fit_evidence"]
 
@@ -25,7 +25,6 @@ ScoreName = Literal["hybrid", "reconstruction", "density"]
 class Evidence:
     """Scores scaled rows ``[T, K]`` by one plan. ``active[K]`` are the metrics that had values in the history."""
 
-    denoiser: WindowDenoiser
     plan: ScoringPlan
     codebook: Codebook
     normal: NormalResiduals
@@ -44,11 +43,9 @@ class Evidence:
         """How many rows before a row its distance takes in."""
         return ROWS - 1
 
-    def contributions(self, scaled: np.ndarray, *, first: int) -> np.ndarray:
+    def contributions(self, scaled: np.ndarray, *, first: int) -> Steps[np.ndarray]:
         """Absolute residuals of rows ``first <= t < T`` in units of normal ones, ``[T - first, K]``; NaN = missing."""
-        squared, _ = residuals(
-            self.denoiser, scaled, self.plan, window=self.window, first=first, seed=self.seed
-        )  # fmt: skip
+        squared, _ = yield from residual_steps(scaled, self.plan, window=self.window, first=first, seed=self.seed)
         return self.normal.contributions(np.sqrt(squared))
 
     def distances(self, scaled: np.ndarray, *, first: int) -> np.ndarray:
@@ -84,7 +81,7 @@ def fit_evidence(
     spans = [(scaled[max(a - window, 0) : b], min(a, window)) for a, b in held_out]
     squared = [residuals(denoiser, rows, plan, window=window, first=first, seed=seed)[0] for rows, first in spans]
     normal = NormalResiduals.fit(np.sqrt(np.concatenate(squared)), unscaled=unscaled)
-    evidence = Evidence(denoiser, plan, codebook, normal, active, score, window, seed)
+    evidence = Evidence(plan, codebook, normal, active, score, window, seed)
     far = codebook.normal_distances(scaled, held_out, centred=plan.centred, seed=seed)
     stretches = [
         evidence.raw(normal.contributions(np.sqrt(part)), distance) for part, distance in zip(squared, far, strict=True)

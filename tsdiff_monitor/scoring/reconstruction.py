@@ -8,14 +8,15 @@ evaluation instead of 50 steps).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
 from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
-from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
+from tsdiff_monitor.diffusion.denoiser import DenoiseRequest, Steps, WindowDenoiser, answered
 from tsdiff_monitor.scoring.plan import ScoringPlan
 
-__all__ = ["residuals", "row_score"]
+__all__ = ["residual_steps", "residuals", "row_score"]
 
 
 def residuals(
@@ -28,13 +29,27 @@ def residuals(
     seed: int,
     cells_at_once: int = CELLS_AT_ONCE,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`residual_steps`, answered by one network."""
+    steps = residual_steps(scaled, plan, window=window, first=first, seed=seed, cells_at_once=cells_at_once)
+    return answered(steps, denoiser)
+
+
+def residual_steps(
+    scaled: np.ndarray,
+    plan: ScoringPlan,
+    *,
+    window: int,
+    first: int,
+    seed: int,
+    cells_at_once: int = CELLS_AT_ONCE,
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
     """Mean squared and mean signed residual (actual minus denoised) of rows ``first <= t < T``, each ``[T-first, K]``.
 
     ``scaled[T, K]`` is NaN where missing; there the residuals are NaN too. Rows before the frame count as missing.
     The noise is the same for every window, so a row's residual depends on its window's values alone.
     """
     T, K = scaled.shape
-    noise = np.random.default_rng(seed).standard_normal((window, K), dtype=np.float32) * np.float32(plan.sigma)
+    noise = _noise(window, K, seed) * np.float32(plan.sigma)
     squared = np.zeros((max(T - first, 0), K))
     signed = np.zeros_like(squared)
     counts = np.zeros_like(squared, dtype=np.float32)
@@ -45,9 +60,9 @@ def residuals(
         noisy = np.repeat(noise[None], len(ends), axis=0) if plan.blind else clean + noise
         for mask in plan.masks:
             target = mask & observed
-            denoised = denoiser.denoise_arrays(noisy, plan.sigma, windows, target)
+            denoised = yield DenoiseRequest(noisy, plan.sigma, windows, target)
             hits = target[:, -plan.read :]
-            errors = (clean - denoised)[:, -plan.read :].astype(np.float64)
+            errors = (clean[:, -plan.read :] - denoised[:, -plan.read :]).astype(np.float64)
             errors[~hits] = 0.0
             for offset in range(plan.read):  # a row may be read in several windows, but once per offset
                 at = ends - plan.read + 1 + offset
@@ -60,6 +75,14 @@ def residuals(
     squared /= counts
     signed /= counts
     return squared, signed
+
+
+@lru_cache(maxsize=64)
+def _noise(window: int, metrics: int, seed: int) -> np.ndarray:
+    """The standard normal noise ``[L, K]`` of a seed, drawn once for all windows and groups of that shape."""
+    noise = np.random.default_rng(seed).standard_normal((window, metrics), dtype=np.float32)
+    noise.flags.writeable = False
+    return noise
 
 
 def row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.files import ModelCard, PlanCard, load_model, save_model
 from tsdiff_monitor.detectors.diffusion.runtimes import fit_denoiser, load_denoiser, stored
 from tsdiff_monitor.detectors.protocol import Mode
-from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
+from tsdiff_monitor.diffusion.denoiser import Steps, WindowDenoiser, answered
 from tsdiff_monitor.errors import DamagedModelError, DataError, ShortHistoryError
 from tsdiff_monitor.scoring.attribution import NormalResiduals, attribute
 from tsdiff_monitor.scoring.bands import sample_band
@@ -29,7 +29,7 @@ from tsdiff_monitor.scoring.codebook import Codebook
 from tsdiff_monitor.scoring.evidence import Evidence, fit_evidence
 from tsdiff_monitor.scoring.holdout import holds_out, split_history
 from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
-from tsdiff_monitor.scoring.reconstruction import residuals
+from tsdiff_monitor.scoring.reconstruction import residual_steps
 from tsdiff_monitor.scoring.regression import Regression
 from tsdiff_monitor.scoring.rules import Rule, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
@@ -142,17 +142,30 @@ class DiffusionDetector:
         The order of the frame's series does not matter; attributions follow it. Raises :class:`SchemaMismatchError`
         when the frame's metrics or its step are not those of the fit.
         """
+        steps = self.score_steps(frame, first=first, mode=mode, alarms_per_week=alarms_per_week, rules=rules)
+        return answered(steps, self.imputer)
+
+    def score_steps(
+        self,
+        frame: Frame,
+        *,
+        first: int = 0,
+        mode: Mode = "stream",
+        alarms_per_week: float = 1.0,
+        rules: Mapping[str, Rule] | None = None,
+    ) -> Steps[Scores]:
+        """:meth:`score` in steps: it asks for evaluations of ``imputer``, alone or together with other groups'."""
         given, frame = frame, aligned(frame, self.names, self.step_seconds)
         scaled = self.scaler.transform(frame.values)
         evidence = self._evidence(mode)
         first = min(first, len(frame))
         begin = max(first - evidence.reach, 0)
-        contribution = blamed = evidence.contributions(scaled, first=begin)
+        contribution = blamed = yield from evidence.contributions(scaled, first=begin)
         distance = evidence.distances(scaled, first=begin)
         applied = [(rules or {}).get(name, Rule()) for name in frame.names]
         if not all(rule.trivial for rule in applied):
             since = max(begin - evidence.context, 0)  # the distance of a row takes in a few rows before it
-            expected = self._forecast(scaled, since)
+            expected = yield from self._forecast(scaled, since)
             ignored = disregarded(applied, frame.values[since:], self.scaler.inverse(expected))
             as_expected = scaled.copy()
             as_expected[since:] = np.where(ignored, expected, scaled[since:])
@@ -226,15 +239,15 @@ class DiffusionDetector:
         plan = next(p for p in _plans(self.config, len(self.card.metrics)) if p.name == mode)
         normal = NormalResiduals(self.card.plans[mode].normaliser)
         return Evidence(
-            self.imputer, plan, self.codebook, normal, ~self.scaler.empty,
+            plan, self.codebook, normal, ~self.scaler.empty,
             self.config.score, self.config.window, self.config.seed,
         )  # fmt: skip
 
-    def _forecast(self, scaled: np.ndarray, first: int) -> np.ndarray:
+    def _forecast(self, scaled: np.ndarray, first: int) -> Steps[np.ndarray]:
         """The expected value of each row's metrics by pure imputation from the rows before, in scaled units."""
         window, seed = self.config.window, self.config.seed
         plan = forecast_plan(window, scaled.shape[1], sigma=_SIGMA_MAX)
-        _, signed = residuals(self.imputer, scaled, plan, window=window, first=first, seed=seed)
+        _, signed = yield from residual_steps(scaled, plan, window=window, first=first, seed=seed)
         return np.asarray(scaled[first:] - signed)
 
 
