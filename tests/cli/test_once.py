@@ -53,6 +53,20 @@ def test_cycle_after_cycle(cli: Any, config: Path, at: Row, tmp_path: Path) -> N
         assert {event.id for event in store.events()} == {change["event"]["id"] for change in changes}
 
 
+def test_an_unreadable_calendar_is_a_warning(
+    cli: Any, write_config: Any, document: dict[str, Any], at: Row, tmp_path: Path
+) -> None:
+    """It is named with its remedy, by `fit` too; everything is scored all the same."""
+    document["monitors"]["hosts"]["calendar"] = {"team": {"ics": str(tmp_path / "team.ics"), "effect": "exclude"}}
+    config = write_config(document)
+    said = f"warning: monitor hosts: {tmp_path / 'team.ics'}: the calendar cannot be read"
+    fit = cli("fit", "--config.file", config, "--now", at(300))
+    assert (fit.code, fit.err.count(said)) == (0, 1)
+    once = cli("once", "--config.file", config, "--now", at(300))
+    assert (once.code, once.err.count(said)) == (0, 1)
+    assert "monitor hosts: 2 rows of 2 groups scored" in once.err
+
+
 def test_notifiers_learn_of_events_too(cli: Any, write_config: Any, document: dict[str, Any], at: Row) -> None:
     """What a console notifier prints goes to standard error: standard output holds JSON lines only."""
     document["notifiers"] = {"terminal": {"type": "console", "style": "plain"}}

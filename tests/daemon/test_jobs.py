@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tsdiff_monitor.daemon.jobs import Jobs
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.events.calendars import CalendarEntry
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader
 from tsdiff_monitor.timeseries.frame import Frame, Group
@@ -109,6 +111,32 @@ def test_missed_ticks_are_caught_up(make_assembly, clock: FakeClock, frame: Fram
     assert second.jobs.waiting == []  # its models are there already
     second.jobs.infer("hosts")
     assert second.value("tsdiff_rows_scored_total", monitor="hosts") == 15
+
+
+def test_an_unreadable_calendar_is_logged_once(
+    make_assembly, clock: FakeClock, frame: Frame, fitted: Path, tmp_path: Path
+) -> None:
+    """One line when it begins and one when it is over; in between it is counted at every tick, and scoring goes on."""
+    path = tmp_path / "team.ics"
+    assembly = make_assembly({"hosts": MemoryReader({GROUP: frame})}, fitted=fitted)
+    pipeline = assembly.pipelines["hosts"]
+    entry = CalendarEntry.model_validate({"ics": str(path)})
+    monitor = pipeline.monitor.model_copy(update={"calendar": {"team": entry}})
+    bench = Bench(replace(assembly, pipelines={"hosts": replace(pipeline, monitor=monitor)}), clock)
+    assert bench.value("tsdiff_calendars_stale", monitor="hosts") == 0
+    with capture_logs() as logs:
+        for tick in range(4):
+            if tick == 3:
+                path.write_text("BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//example//EN\nEND:VCALENDAR\n")
+            bench.jobs.infer("hosts")
+            clock.advance(60)
+            assert bench.value("tsdiff_calendars_stale", monitor="hosts") == (tick < 3)
+    found = [line for line in logs if "calendar" in line["event"]]
+    assert [line["event"] for line in found] == ["calendar not read", "calendar read again"]
+    assert str(path) in found[0]["error"]
+    assert bench.value("tsdiff_calendar_failures_total", monitor="hosts") == 3
+    assert bench.value("tsdiff_rows_scored_total", monitor="hosts") == 4
+    assert bench.value("tsdiff_ticks_total", monitor="hosts", outcome="ok") == 4
 
 
 def test_a_source_that_is_down_is_no_verdict(make_assembly, clock: FakeClock, frame: Frame, fitted: Path) -> None:

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.events.calendars import CalendarEntry, covered
+from tsdiff_monitor.events.calendars import CalendarEntry, covered, read_calendars
 from tsdiff_monitor.timeseries.frame import Group
 
 WEB: Group = (("instance", "web-1"),)
@@ -71,14 +70,50 @@ def test_an_icalendar_file(tmp_path: Path) -> None:
     assert spans(team, "2026-10-01", "2026-10-20") == [("10-01 00:00", "10-01 01:00"), ("10-15 00:00", "10-15 01:00")]
 
 
-def test_a_calendar_that_cannot_be_used(tmp_path: Path) -> None:
-    """Missing and garbled files are told by name, when they are needed."""
-    times = pd.date_range("2026-12-01", periods=2, freq="1h", tz="UTC")
-    with pytest.raises(DataError, match=r"gone\.ics: the calendar cannot be read"):
-        covered([entry(ics=str(tmp_path / "gone.ics"))], WEB, times, "quiet")
-    (tmp_path / "bad.ics").write_text("BEGIN:VEVENT\nnonsense")
-    with pytest.raises(DataError, match=r"bad\.ics: is no iCalendar file"):
-        covered([entry(ics=str(tmp_path / "bad.ics"))], WEB, times, "quiet")
+CUT = ICS[: len(ICS) // 2]
+BAD_RULE = ICS.replace("FREQ=WEEKLY", "FREQ=NEVERLY")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "the calendar cannot be read"),
+        ("", "is no iCalendar file"),
+        ("BEGIN:VEVENT\nnonsense", "is no iCalendar file"),
+        (CUT, "is no iCalendar file"),
+        (BAD_RULE, "is no iCalendar file"),
+    ],
+)
+def test_a_calendar_that_never_could_be_used_counts_as_empty(tmp_path: Path, content: str | None, said: str) -> None:
+    """Missing and garbled files are reported by name and cover nothing."""
+    path = tmp_path / "team.ics"
+    if content is not None:
+        path.write_text(content)
+    one = entry(ics=str(path))
+    ((named, error),) = read_calendars([one, one]).items()
+    assert named == path
+    assert f"{path}: {said}" in str(error) and "it counts as empty" in str(error)
+    assert spans(one, "2026-12-24 12:00", "2026-12-28") == []
+
+
+@pytest.mark.parametrize("content", [None, "", CUT, BAD_RULE])
+def test_the_last_content_stays_in_use(tmp_path: Path, content: str | None) -> None:
+    """A file that goes away or is spoilt changes nothing; when it is whole again, its new content counts."""
+    path = tmp_path / "team.ics"
+    path.write_text(ICS)
+    one = entry(ics=str(path))
+    days = ("2026-12-24 12:00", "2026-12-30")
+    assert read_calendars([one]) == {}
+    assert spans(one, *days) == [("12-25 00:00", "12-27 00:00")]
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    for _ in range(2):
+        assert "its last content stays in use" in str(read_calendars([one])[path])
+        assert spans(one, *days) == [("12-25 00:00", "12-27 00:00")]
+    path.write_text(ICS.replace("20261227", "20261228"))
+    assert read_calendars([one]) == {}
+    assert spans(one, *days) == [("12-25 00:00", "12-28 00:00")]
 
 
 def test_labels_and_effects() -> None:

@@ -113,6 +113,7 @@ def replay(
     )
     errors, scored = list(fitted.errors), {*fitted.fitted, *fitted.current}
     warnings, without_history = fitted.warnings, dict[Group, None]()
+    warnings += tuple(map(str, fitted.calendar_errors.values()))
     total = (spans.end - spans.start) / pd.Timedelta(hours=1)
     now = spans.start
     while now < spans.end:

@@ -61,7 +61,7 @@ def _fit(pipeline: Pipeline, at: pd.Timestamp, advance: Advance) -> Errors:
         at,
         progress=lambda group, done, total: advance(f"fitting {name} {group_name(group)}", done, total),
     )
-    for warning in result.warnings:
+    for warning in (*result.warnings, *map(str, result.calendar_errors.values())):
         note(f"warning: monitor {name}: {warning}")
     note(
         f"monitor {name}: {count(len(result.fitted), 'model')} fit, {len(result.current)} current already, "

@@ -79,6 +79,7 @@ def _cycle(pipeline: Pipeline, at: pd.Timestamp, out: TextIO) -> Errors:
     ticks = [pipeline.tick(at, absent=True)]
     _print(ticks[0].changes, out)
     warnings, errors = ticks[0].warnings, ticks[0].errors
+    warnings += tuple(str(error) for error in ticks[0].calendar_errors.values())
     if ticks[0].without_model:
         with progress() as advance:
             fitted = pipeline.fit(

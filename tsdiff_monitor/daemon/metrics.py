@@ -66,6 +66,14 @@ class Metrics:
             "monitor",
             "reason",
         )
+        self.calendar_failures = counter(
+            "tsdiff_calendar_failures_total", "Calendar files that a tick or fit could not read, each time.", "monitor"
+        )
+        self.calendars_stale = gauge(
+            "tsdiff_calendars_stale",
+            "Calendar files that cannot be read now: their last content is used, or none if there never was any.",
+            "monitor",
+        )
         self.events = counter("tsdiff_events_total", "Changes of events.", "monitor", "change")
         self.events_open = gauge("tsdiff_events_open", "Events open now.", "monitor")
         self.promised = gauge(
@@ -99,6 +107,8 @@ class Metrics:
         self.promised.labels(monitor).set(alarms_per_week)
         self.rows_scored.labels(monitor)
         self.groups_fitted.labels(monitor)
+        self.calendar_failures.labels(monitor)
+        self.calendars_stale.labels(monitor)
         for outcome in TICK_OUTCOMES:
             self.ticks.labels(monitor, outcome)
         for outcome in FIT_OUTCOMES:

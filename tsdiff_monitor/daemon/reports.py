@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import structlog
 
 from tsdiff_monitor.daemon.fit_slot import FitStopped
 from tsdiff_monitor.daemon.metrics import Metrics
-from tsdiff_monitor.errors import SourceError, TsdiffError
+from tsdiff_monitor.errors import DataError, SourceError, TsdiffError
 from tsdiff_monitor.pipeline.tick import FitResult, TickResult
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
@@ -25,6 +26,7 @@ class Reports:
         self._metrics = metrics
         self._warnings: dict[tuple[str, str], tuple[str, ...]] = {}
         self._cold: dict[str, frozenset[Group]] = {}
+        self._stale: dict[str, frozenset[Path]] = {}
 
     def outcome(self, what: str, monitor: str, work: Callable[[], str]) -> str:
         """The outcome of ``work``, as counted; an exception is one too, and goes no further."""
@@ -49,6 +51,7 @@ class Reports:
     def tick(self, monitor: str, result: TickResult) -> None:
         """A tick that read something."""
         self._report_warnings("tick", monitor, result.warnings)
+        self._report_calendars(monitor, result.calendar_errors)
         self._report_errors("groups not scored", monitor, result.errors)
         self._metrics.rows_scored.labels(monitor).inc(result.rows)
         self._metrics.groups_without_model.labels(monitor).set(len(result.without_model) - len(result.cold_start))
@@ -71,6 +74,7 @@ class Reports:
     def fit(self, monitor: str, result: FitResult) -> None:
         """A fit that read its history."""
         self._report_warnings("fit", monitor, result.warnings)
+        self._report_calendars(monitor, result.calendar_errors)
         self._report_errors("groups not fit", monitor, result.errors)
         self._metrics.groups_fitted.labels(monitor).inc(len(result.fitted))
         counts = {"fitted": len(result.fitted), "current": len(result.current), "failed": len(result.errors)}
@@ -85,6 +89,17 @@ class Reports:
             self._metrics.group_errors.labels(monitor, kind).inc(len(found))
             where, error = found[0]
             _log.warning(message, monitor=monitor, reason=kind, count=len(found), first=where, error=str(error))
+
+    def _report_calendars(self, monitor: str, errors: Mapping[Path, DataError]) -> None:
+        """When files begin or cease to be unreadable, not at every tick."""
+        before, now = self._stale.get(monitor, frozenset()), frozenset(errors)
+        self._stale[monitor] = now
+        self._metrics.calendar_failures.labels(monitor).inc(len(now))
+        self._metrics.calendars_stale.labels(monitor).set(len(now))
+        for path in sorted(now - before):
+            _log.error("calendar not read", monitor=monitor, error=str(errors[path]))
+        for path in sorted(before - now):
+            _log.info("calendar read again", monitor=monitor, path=str(path))
 
     def _report_cold_start(self, monitor: str, groups: list[Group]) -> None:
         """When groups begin or end to be scored by a baseline, not at every tick."""

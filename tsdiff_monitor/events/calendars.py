@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -19,13 +18,16 @@ import pandas as pd
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from tsdiff_monitor.errors import DataError
+from tsdiff_monitor.events.calendar_files import CalendarFiles
 from tsdiff_monitor.settings.fields import PositiveDuration, TimeZone
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.timeseries.frame import Group
 
-__all__ = ["CalendarEntry", "Effect", "covered"]
+__all__ = ["CalendarEntry", "Effect", "covered", "read_calendars"]
 
 Effect = Literal["quiet", "exclude"]
+
+_files = CalendarFiles()
 
 
 class CalendarEntry(StrictModel):
@@ -79,13 +81,23 @@ class CalendarEntry(StrictModel):
         return all(label in own and fnmatchcase(own[label], glob) for label, glob in self.labels.items())
 
     def spans(self, first: pd.Timestamp, last: pd.Timestamp) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
-        """The times that touch ``first <= t <= last``; the ends are exclusive. Raises :class:`DataError`."""
+        """The times that touch ``first <= t <= last``; the ends are exclusive."""
         if self.cron is not None and self.lasts is not None:
             yield from _cron_spans(self.cron, self.lasts, ZoneInfo(self.tz), first, last)
         elif self.ics is not None:
             yield from _ics_spans(self.ics, self.tz, first, last)
         elif self.start is not None and self.end is not None:
             yield _utc(self.start), _utc(self.end)
+
+
+def read_calendars(entries: Iterable[CalendarEntry]) -> dict[Path, DataError]:
+    """Read the files of the entries that have changed; gives those that cannot be used, with the reason.
+
+    To be called before :func:`covered`, which goes by what is in memory: the last content of a file stays in use while
+    it cannot be read, and one that could never be read counts as empty: an alert too many is better than silence.
+    """
+    paths = dict.fromkeys(entry.ics for entry in entries if entry.ics is not None)
+    return {path: error for path in paths if (error := _files.refresh(path)) is not None}
 
 
 def covered(entries: Iterable[CalendarEntry], group: Group, times: pd.DatetimeIndex, *effects: Effect) -> np.ndarray:
@@ -116,13 +128,9 @@ def _ics_spans(
 ) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
     import recurring_ical_events
 
-    try:
-        stamp = path.stat().st_mtime_ns
-        calendar = _parsed(path, stamp)
-    except OSError as error:
-        raise DataError(f"{path}: the calendar cannot be read ({error.strerror}); correct `ics`") from None
-    except ValueError as error:
-        raise DataError(f"{path}: is no iCalendar file ({str(error)[:200]}); export it again") from None
+    calendar = _files.get(path)
+    if calendar is None:
+        return
     zone = ZoneInfo(tz)
     # A day more at both ends: days without a zone are meant in ours.
     day = timedelta(days=1)
@@ -132,13 +140,6 @@ def _ics_spans(
         start = event["DTSTART"].dt
         end = event["DTEND"].dt if "DTEND" in event else start + (event["DURATION"].dt if "DURATION" in event else day)
         yield _moment(start, zone), _moment(end, zone)
-
-
-@lru_cache(maxsize=16)
-def _parsed(path: Path, stamp: int) -> Any:  # noqa: ARG001 (a new time stamp is a new calendar)
-    from icalendar import Calendar
-
-    return Calendar.from_ical(path.read_bytes())
 
 
 def _moment(at: date, zone: ZoneInfo) -> pd.Timestamp:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 
-from tsdiff_monitor.errors import TsdiffError
+from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.timeseries.frame import Group
 
@@ -18,6 +19,7 @@ class TickResult:
     """What one tick did. ``errors`` are per group (or writer): they stopped that one, not the others.
 
     ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by what stands in meanwhile.
+    ``calendar_errors`` are the calendar files that could not be read; what was read of them last stayed in use.
     """
 
     rows: int = 0
@@ -28,6 +30,7 @@ class TickResult:
     cold_start: list[Group] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     scored_until: pd.Timestamp | None = None
+    calendar_errors: dict[Path, DataError] = field(default_factory=dict)
 
 
 @dataclass
@@ -39,3 +42,4 @@ class FitResult:
     errors: list[tuple[str, TsdiffError]] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    calendar_errors: dict[Path, DataError] = field(default_factory=dict)

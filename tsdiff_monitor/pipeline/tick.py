@@ -21,7 +21,7 @@ from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.registry import fit_detector
 from tsdiff_monitor.errors import SourceError, TsdiffError
-from tsdiff_monitor.events.calendars import covered
+from tsdiff_monitor.events.calendars import covered, read_calendars
 from tsdiff_monitor.events.grouping import called
 from tsdiff_monitor.models.repository import ModelStore, fingerprint
 from tsdiff_monitor.pipeline.absence import track_absences
@@ -92,7 +92,7 @@ class Pipeline:
         end = floor_time(now - self.offset, self.step)
         start = end - pd.Timedelta(self.model.fit_window) if start is None else start
         reading = self.read(self.request(floor_time(start, self.step), end))
-        result = FitResult(warnings=reading.warnings)
+        result = FitResult(warnings=reading.warnings, calendar_errors=read_calendars(self.monitor.calendar.values()))
         confirm_rows = self.monitor.events.confirm_rows
         usable = {group for group in reading.frames if only_missing and self.models.is_usable(self.name, group)}
         missing = [group for group in reading.frames if group not in usable]
@@ -187,6 +187,7 @@ class Pipeline:
             for group in frames
             if group not in result.without_model
         }
+        result.calendar_errors = read_calendars(self.monitor.calendar.values())
         detectors = group_detectors(self, cold, firsts, frames, result, clock)
         score_groups(self, detectors, frames, firsts, share, result)
         if absent:
