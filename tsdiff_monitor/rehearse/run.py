@@ -16,6 +16,7 @@ import pandas as pd
 from tsdiff_monitor.config.models import DiffusionModelConfig
 from tsdiff_monitor.detectors import Detector
 from tsdiff_monitor.errors import DataError, TsdiffError
+from tsdiff_monitor.events.alarm_rate import share_of
 from tsdiff_monitor.frame import group_name
 from tsdiff_monitor.frame_edits import conformed
 from tsdiff_monitor.injection import KINDS, Kind, generated_kinds
@@ -69,7 +70,7 @@ def rehearse(
     """
     found = survey(pipeline, options.groups, options.end, now)
     models, errors = fitted(pipeline, stored, found.grounds, progress=progress, clock=clock)
-    share = pipeline.monitor.alarms_per_week / max(found.known_groups, 1)
+    share = share_of(pipeline.monitor.alarms_per_week, found.known_groups)
     examples, outcomes = Examples(options.examples), []
     with TemporaryDirectory(dir=work) as folder, Store(Path(folder) / "trials.sqlite") as trials:
         for ground in found.grounds:
