@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
+from tsdiff_monitor.scoring.drift import Drift
 from tsdiff_monitor.timeseries.frame import Series
 from tsdiff_monitor.timeseries.scores import Scores
 
@@ -90,3 +92,34 @@ def test_another_model_starts_anew() -> None:
         assert state.drift.normal == normal
     assert state.drift is not None
     assert state.drift.factor == 1.0
+
+
+def advanced(state: TrackerState, part: int, normal: float, model: str | None) -> Drift:
+    """What is known after two more hours, of rows that score three times what an ordinary row does."""
+    times = pd.date_range(START + part * pd.Timedelta("2h"), periods=120, freq="min", unit="ns")
+    scores = Scores(times, (Series("cpu"),), np.full(120, 3 * normal), np.ones((120, 1)), normal, model)
+    tracker = EventTracker(EventPolicy(), "m", (), state)
+    tracker.advance(scores, lambda _time, _names: {})
+    assert tracker.state.drift is not None
+    return tracker.state.drift
+
+
+def test_another_threshold_of_the_same_model_keeps_the_drift() -> None:
+    """A group's share of the allowance may change: what was followed goes on in its units. A fit starts anew."""
+    before = advanced(TrackerState(), 0, 0.25, "fit-1")
+    after = advanced(TrackerState(drift=before), 1, 0.2, "fit-1")
+    assert (after.normal, after.factor) == (0.2, pytest.approx(before.factor))
+    assert before.factor == pytest.approx(3**0.5)
+    assert [piece for piece, _ in after.pieces[:7]] == [piece for piece, _ in before.pieces]
+    assert [level for _, level in after.pieces] == pytest.approx([0.6] * 15)
+    assert len(advanced(TrackerState(drift=after), 2, 0.2, "fit-2").pieces) == 7
+
+
+def test_a_drift_stored_without_an_identity_is_adopted() -> None:
+    """A state of an older version goes on with a model of the same thresholds, and from then on knows which it is."""
+    old = TrackerState(drift=advanced(TrackerState(), 0, 0.25, None)).to_json()
+    del old["drift"]["model"]
+    kept = advanced(TrackerState.from_json(old), 1, 0.25, "fit-1")
+    assert (kept.model, len(kept.pieces)) == ("fit-1", 15)
+    assert len(advanced(TrackerState(drift=kept), 2, 0.3, "fit-1").pieces) == 23
+    assert len(advanced(TrackerState.from_json(old), 1, 0.3, "fit-1").pieces) == 7

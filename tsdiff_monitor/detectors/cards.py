@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "FittedCard",
     "MetricCard",
     "StoredCard",
+    "identity",
     "metric_cards",
     "read_card",
     "read_raw_card",
@@ -34,6 +36,8 @@ __all__ = [
 CARD = "card.json"
 CARD_VERSION = 3
 _Card = TypeVar("_Card", bound=StrictModel)
+_FILES = {"weights", "weights_sha256", "network", "network_sha256", "sha256"}
+"""Fields that are filled when a card is stored: they say where a model is, not which one."""
 
 
 class MetricCard(StrictModel):
@@ -110,6 +114,11 @@ class FittedCard(StoredCard):
     def scaler(self) -> Scaler:
         """The scaler of the fit."""
         return scaler_of(self.metrics)
+
+
+def identity(card: StrictModel) -> str:
+    """16 hex digits that stand for one fit: equal before and after it is stored, different for any other fit."""
+    return hashlib.sha256(card.model_dump_json(exclude=_FILES).encode()).hexdigest()[:16]
 
 
 def read_raw_card(directory: Path) -> Any:

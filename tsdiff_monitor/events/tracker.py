@@ -68,10 +68,11 @@ class EventTracker:
         state = copy.deepcopy(self._state)
         if self._quarter is None:
             state.level = None
-        if scores.normal is None or (state.drift is not None and state.drift.normal != scores.normal):
-            state.drift = None  # another model, or another threshold
-        if scores.normal is not None and state.drift is None:
-            state.drift = Drift(scores.normal)
+        if scores.normal is None or (state.drift is not None and not state.drift.is_of(scores.normal, scores.model)):
+            state.drift = None  # another model
+        if scores.normal is not None:
+            state.drift = state.drift or Drift(scores.normal)
+            state.drift.rescale(scores.normal, scores.model)  # the threshold may be another
         changes = []
         for row in self._rows(scores, state.last):
             state.last = row.time

@@ -1,7 +1,8 @@
-"""How often a monitor really raises an alarm, to hold against what its user allowed."""
+"""How often a monitor may raise an alarm: each group's share of it; and how often it really does."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,11 +12,24 @@ from tsdiff_monitor.events.grouping import called
 if TYPE_CHECKING:
     from tsdiff_monitor.store.store import Store
 
-__all__ = ["LOOK_BACK", "seen_per_week"]
+__all__ = ["LOOK_BACK", "seen_per_week", "share_of"]
 
 LOOK_BACK = pd.Timedelta(days=28)
 _LEAST = pd.Timedelta(days=1)
 _WEEK = pd.Timedelta(days=7)
+_COUNTED = 8
+"""Up to so many groups share by their number, more by that number rounded up to a power of the root of 2."""
+
+
+def share_of(alarms_per_week: float, groups: int) -> float:
+    """What one of ``groups`` may raise a week, of what all together may.
+
+    Rounded, so that a few groups of many that come and go do not move the thresholds of the others; and rounded up, so
+    that no more is raised than was allowed.
+    """
+    if groups > _COUNTED:
+        return alarms_per_week / 2 ** (math.ceil(2 * math.log2(groups)) / 2)
+    return alarms_per_week / max(groups, 1)
 
 
 def seen_per_week(store: Store, monitor: str, now: pd.Timestamp) -> float | None:

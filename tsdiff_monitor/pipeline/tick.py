@@ -25,6 +25,7 @@ from tsdiff_monitor.events.calendars import covered, read_calendars
 from tsdiff_monitor.events.grouping import called
 from tsdiff_monitor.models.repository import ModelStore, fingerprint
 from tsdiff_monitor.pipeline.absence import track_absences
+from tsdiff_monitor.pipeline.alarm_rate import share_of
 from tsdiff_monitor.pipeline.cold_start import ColdStart
 from tsdiff_monitor.pipeline.detectors import group_detectors
 from tsdiff_monitor.pipeline.results import FitResult, TickResult
@@ -154,8 +155,9 @@ class Pipeline:
         A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
         ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model,
         with ``cold_start`` also those for which something can stand in until they have one; the monitor's allowance of
-        alarms is split over them, by default over all that the source has now. Raises ``SourceError`` when the source
-        cannot answer: no verdict is made from that. With ``absent``, groups that stopped reporting have events too.
+        alarms is split over them, by default over all that the source has now or that were scored within
+        ``forget_after``. Raises ``SourceError`` when the source cannot answer: no verdict is made from that. With
+        ``absent``, groups that stopped reporting have events too.
         """
         end = floor_time(now - self.offset, self.step)
         oldest = end - pd.Timedelta(self.max_catchup) if since is None else floor_time(since, self.step)
@@ -180,7 +182,7 @@ class Pipeline:
             frames |= {group: frame for group, frame in again.frames.items() if group in back}
             warnings = tuple(dict.fromkeys(warnings + again.warnings))
         result = TickResult(warnings=warnings, scored_until=end)
-        share = self.monitor.alarms_per_week / max(len(frames if groups is None else groups), 1)
+        share = self._share(frames, end) if groups is None else self.monitor.alarms_per_week / max(len(groups), 1)
         result.without_model.extend(group for group in frames if groups is not None and group not in groups)
         firsts = {
             group: due.get(group, max((since_by_group or {}).get(group, start), start))
@@ -220,6 +222,12 @@ class Pipeline:
                 reason="partial",
             )
         return reading
+
+    def _share(self, frames: Collection[Group], end: pd.Timestamp) -> float:
+        """Each known group's share of the alarms; those of which nothing was read this time have theirs too."""
+        last = self.store.last_scored(self.name)
+        known = {group for group, time in last.items() if end - time - self.step < self.monitor.forget_after}
+        return share_of(self.monitor.alarms_per_week, len(known.union(frames)))
 
     def _cold_start(self) -> ColdStart | None:
         if isinstance(self.model, DiffusionModelConfig) and (self.model.shared or self.model.cold_start != "none"):

@@ -18,6 +18,7 @@ from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.injection import KINDS, Kind, generated_kinds
 from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.alarm_rate import share_of
 from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.rehearsal.examples import Example, Examples
 from tsdiff_monitor.rehearsal.following import Following
@@ -69,7 +70,7 @@ def rehearse(
     """
     found = survey(pipeline, options.groups, options.end, now)
     models, errors = fitted(pipeline, stored, found.grounds, progress=progress, clock=clock)
-    share = pipeline.monitor.alarms_per_week / max(found.known_groups, 1)
+    share = share_of(pipeline.monitor.alarms_per_week, found.known_groups)
     examples, outcomes = Examples(options.examples), []
     with TemporaryDirectory(dir=work) as folder, Store(Path(folder) / "trials.sqlite") as trials:
         for ground in found.grounds:

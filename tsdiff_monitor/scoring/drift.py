@@ -39,7 +39,8 @@ class Drift:
     """The course of a group's scores, ``normal`` being that of an ordinary row of the history.
 
     ``pieces`` holds the number of each full piece, counted from the epoch, and its median; ``samples`` are the scores
-    of the newest one, ``slot`` the part of it that was sampled last. ``factor`` is what scores are divided by.
+    of the newest one, ``slot`` the part of it that was sampled last. ``factor`` is what scores are divided by. Scores
+    are in units of the threshold in force; ``model`` is the identity of the fit that gave them, None if not known.
     """
 
     normal: float
@@ -48,6 +49,20 @@ class Drift:
     samples: list[float] = field(default_factory=list)
     pieces: list[tuple[int, float]] = field(default_factory=list)
     factor: float = 1.0
+    model: str | None = None
+
+    def is_of(self, normal: float, model: str | None) -> bool:
+        """True for scores of the same fit; where its identity is not known, an equal ``normal`` has to do."""
+        return self.normal == normal if self.model is None or model is None else self.model == model
+
+    def rescale(self, normal: float, model: str | None) -> None:
+        """Go on in units of the threshold by which an ordinary row of the history scores ``normal``."""
+        if normal != self.normal:
+            ratio = normal / self.normal
+            self.samples = [score * ratio for score in self.samples]
+            self.pieces = [(piece, level * ratio) for piece, level in self.pieces]
+            self.normal = normal
+        self.model = model or self.model
 
     def relative(self, time: int, score: float) -> float:
         """The score of the row at ``time`` (nanoseconds) as it counts; times never fall from call to call."""

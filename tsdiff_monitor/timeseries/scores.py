@@ -19,7 +19,8 @@ class Scores:
     ``score[T]`` is dimensionless and >= 0; above 1 is anomalous at the monitor's false-alarm rate; NaN where the row
     held no value at all (no data is never a verdict). ``attribution[T, K]`` is each series' share, >= 0, summing to 1
     per row (all zero where the score is NaN or 0). ``normal`` is the score of an ordinary row of the history, by which
-    the event logic tells how far scores have drifted since; None: it takes them as they are.
+    the event logic tells how far scores have drifted since; None: it takes them as they are. ``model`` is the identity
+    of the fitted model (:func:`~tsdiff_monitor.detectors.cards.identity`); None where it has none.
     """
 
     times: pd.DatetimeIndex
@@ -27,6 +28,7 @@ class Scores:
     score: np.ndarray
     attribution: np.ndarray
     normal: float | None = None
+    model: str | None = None
 
     def __len__(self) -> int:
         return len(self.score)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +18,7 @@ import numpy as np
 from tsdiff_monitor.detectors.baseline.card import CARD_VERSION, BaselineCard, describe_metrics, load_card, save_card
 from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
 from tsdiff_monitor.detectors.baseline.fitting import fit_law
+from tsdiff_monitor.detectors.cards import identity
 from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.scoring.attribution import attribute
 from tsdiff_monitor.scoring.calibration import Calibration
@@ -65,6 +67,11 @@ class BaselineDetector:
     def step_seconds(self) -> float:
         """Seconds between rows."""
         return self.card.step_seconds
+
+    @cached_property
+    def identity(self) -> str:
+        """Stands for this fit; the same after a restart."""
+        return identity(self.card)
 
     @classmethod
     def fit(
@@ -146,7 +153,7 @@ class BaselineDetector:
         attribution = attribute(blamed)[:, [column[name] for name in given.names]]
         score = _row_score(contribution, ~self.scaler.empty) / threshold
         normal = None if calibration.normal is None else calibration.normal / threshold
-        return Scores(given.times[first:], given.series, score, attribution, normal)
+        return Scores(given.times[first:], given.series, score, attribution, normal, self.identity)
 
     def expected(
         self,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 
+from tsdiff_monitor.detectors.cards import identity
 from tsdiff_monitor.detectors.csdi.card import NormalErrors, ReferenceCard
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.detectors.csdi.errors import Mode, ReferenceModel
@@ -59,6 +61,11 @@ class ReferenceDetector:
     def step_seconds(self) -> float:
         """Seconds between rows."""
         return self.card.step_seconds
+
+    @cached_property
+    def identity(self) -> str:
+        """Stands for this fit; the same after a restart."""
+        return identity(self.card)
 
     @classmethod
     def fit(
@@ -138,7 +145,7 @@ class ReferenceDetector:
         threshold = normal.calibration.threshold(alarms_per_week, frame.step.total_seconds())
         column = {name: k for k, name in enumerate(frame.names)}
         attribution = attribute(np.sqrt(blamed))[:, [column[name] for name in given.names]]
-        return Scores(given.times[first:], given.series, raw / threshold, attribution)
+        return Scores(given.times[first:], given.series, raw / threshold, attribution, model=self.identity)
 
     def votes(self, frame: Frame, *, first: int = 0, mode: Mode = "batch") -> np.ndarray:
         """How many of the voting steps call each row anomalous ``[T - first]``: ImDiffusion's own verdict."""

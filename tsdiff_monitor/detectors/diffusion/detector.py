@@ -12,11 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from tsdiff_monitor.detectors.cards import identity
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.files import ModelCard, PlanCard, load_model, save_model
 from tsdiff_monitor.detectors.diffusion.runtimes import fit_denoiser, load_denoiser, stored
@@ -77,6 +79,11 @@ class DiffusionDetector:
     def step_seconds(self) -> float:
         """Seconds between rows."""
         return self.card.step_seconds
+
+    @cached_property
+    def identity(self) -> str:
+        """Stands for this fit; the same after a restart."""
+        return identity(self.card)
 
     @classmethod
     def fit(
@@ -179,7 +186,7 @@ class DiffusionDetector:
         column = {name: k for k, name in enumerate(frame.names)}
         attribution = attribute(blamed[first - begin :])[:, [column[name] for name in given.names]]
         normal = None if calibration.normal is None else calibration.normal / threshold
-        return Scores(given.times[first:], given.series, raw / threshold, attribution, normal)
+        return Scores(given.times[first:], given.series, raw / threshold, attribution, normal, self.identity)
 
     def expected(
         self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
