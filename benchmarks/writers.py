@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.figures import Figures, run
-from tsdiff_connectors.remote_write import RemoteWriter
-from tsdiff_connectors.remote_write_proto import write_request
-from tsdiff_connectors.score_series import SERIES, score_rows, unpacked
-from tsdiff_connectors.write_samples import Samples
+from tsdiff_connectors.prometheus import RemoteWriter
+from tsdiff_connectors.prometheus.remote_write_proto import write_request
+from tsdiff_connectors.queue.samples import Samples
+from tsdiff_connectors.queue.series import SERIES, score_rows, unpacked
 from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.timeseries.frame import Frame, Series

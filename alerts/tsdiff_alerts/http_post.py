@@ -39,7 +39,7 @@ from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.settings.secrets import resolve_secret
 
-__all__ = ["Answer", "HttpSender", "place", "retry_after"]
+__all__ = ["Answer", "HttpSender", "retry_after", "safe_url"]
 
 READ_LIMIT = 1 << 16
 """Bytes of an answer that are read unless the caller asks for another number."""
@@ -117,11 +117,11 @@ class HttpSender:
                 return Answer(response.status_code, response.headers, self._body(response, read))
         except httpx.TimeoutException as error:
             wait = format_duration(self._options.timeout)
-            raise self.failure(f"{place(url)} did not answer within {wait}", "timeout") from error
+            raise self.failure(f"{safe_url(url)} did not answer within {wait}", "timeout") from error
         except httpx.HTTPError as error:
             if said := tls_words(error):
-                raise self.failure(f"no secure connection to {place(url)}: {said}", "tls") from error
-            raise self.failure(f"cannot reach {place(url)} ({type(error).__name__})", "connect") from error
+                raise self.failure(f"no secure connection to {safe_url(url)}: {said}", "tls") from error
+            raise self.failure(f"cannot reach {safe_url(url)} ({type(error).__name__})", "connect") from error
 
     def close(self) -> None:
         """Close the connections that are kept open between requests; safe to call twice."""
@@ -202,7 +202,7 @@ class HttpSender:
 
     def _refusal(self, response: httpx.Response, url: httpx.URL, remedies: Mapping[int, str]) -> DeliveryError:
         status = response.status_code
-        said = f"{place(url)} answered {status} {response.reason_phrase}".rstrip()
+        said = f"{safe_url(url)} answered {status} {response.reason_phrase}".rstrip()
         if status in _RETRIED or status >= 500:
             wait = retry_after(response.headers.get("Retry-After"), self._context.now())
             return self.failure(said, _RETRIED.get(status, "server_error"), retry_after=wait)
@@ -225,7 +225,7 @@ class HttpSender:
         return body[:limit]
 
 
-def place(url: httpx.URL) -> str:
+def safe_url(url: httpx.URL) -> str:
     """Scheme, host and port: the parts of an address that are no secret."""
     host = f"[{url.host}]" if ":" in url.host else url.host
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")

@@ -1,4 +1,4 @@
-"""Floors: a random score, the mean absolute z-score, and an isolation forest of rows."""
+"""Floors: a random score, the mean absolute z-score, and an bisector forest of rows."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import AfterValidator, SecretStr
 
-__all__ = ["Address", "ServerUrl", "origin", "place"]
+__all__ = ["Address", "ServerUrl", "origin", "safe_url"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -42,7 +42,7 @@ class Address:
         return cls(url.copy_with(username=None, password=None), url.username, url.password)
 
     def __repr__(self) -> str:
-        return f"Address({place(self.url)!r})"
+        return f"Address({safe_url(self.url)!r})"
 
     @property
     def has_credentials(self) -> bool:
@@ -66,7 +66,7 @@ def origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or _PORTS.get(url.scheme, 0)
 
 
-def place(url: httpx.URL) -> str:
+def safe_url(url: httpx.URL) -> str:
     """Scheme, host and port as a text: the parts of an address that are no secret."""
     host = f"[{url.host}]" if ":" in url.host else url.host
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")

@@ -38,7 +38,7 @@ def _raw(exchange: Exchange, answer: httpx.Response, deadline: Deadline) -> Iter
     chunks = iter(answer.stream)
     while True:
         deadline.at = exchange.deadline  # the thread may have been busy with another exchange meanwhile
-        with exchange.told():
+        with exchange.failures():
             chunk = next(chunks, None)
         if chunk is None:
             return

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 import tsdiff_monitor
-from tsdiff_connectors.http_address import Address, origin, place
+from tsdiff_connectors.http_address import Address, origin, safe_url
 from tsdiff_connectors.http_body import read_body
 from tsdiff_connectors.http_credentials import identify
 from tsdiff_connectors.http_exchange import Exchange
@@ -100,7 +100,7 @@ class HttpClient:
         self._pool = ClientPool(self._address, options, context, self._deadline)
 
     def __repr__(self) -> str:
-        return f"HttpClient({place(self._address.url)!r})"
+        return f"HttpClient({safe_url(self._address.url)!r})"
 
     def send(self, method: str, path: str, *, retry: bool = True, **request: Unpack[RequestParts]) -> HttpResponse:
         """Send a request and read the whole answer. Raises :class:`HttpFailure`.
@@ -216,7 +216,7 @@ class HttpClient:
                 exchange.method, url, headers=headers, content=exchange.content, timeout=timeout
             )
             self._deadline.at = exchange.deadline
-            with exchange.told():
+            with exchange.failures():
                 answer = client.send(request, stream=True)
             stack.callback(answer.close)
             yield answer

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tsdiff_connectors.http_address import place
+from tsdiff_connectors.http_address import safe_url
 from tsdiff_connectors.http_failure import HttpFailure, judge_status, retry_after, tls_words, transport_reason
 from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.http_secrets import without_secrets
@@ -54,7 +54,7 @@ class Exchange:
 
     def failure(self, said: str, **details: Any) -> HttpFailure:
         """A failure of this exchange: who was asked for what, and what happened."""
-        where = f"{place(self.url)}/{self.path.lstrip('/')}"
+        where = f"{safe_url(self.url)}/{self.path.lstrip('/')}"
         message = ": ".join(filter(None, (self.what, where, said)))
         return HttpFailure(without_secrets(message, self.secrets), **details)
 
@@ -83,7 +83,7 @@ class Exchange:
         )
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def failures(self) -> Iterator[None]:
         """Turns what httpx raises into failures."""
         try:
             yield
@@ -115,7 +115,7 @@ class Exchange:
 
 def _leads_to(answer: httpx.Response) -> str:
     try:
-        return f", redirects to {place(answer.request.url.join(answer.headers['Location']))}"
+        return f", redirects to {safe_url(answer.request.url.join(answer.headers['Location']))}"
     except (KeyError, httpx.InvalidURL):
         return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from tsdiff_connectors.http_address import place
+from tsdiff_connectors.http_address import safe_url
 from tsdiff_connectors.http_exchange import Exchange
 
 __all__ = ["MAX_REDIRECTS", "headers_for_strangers", "redirect_target"]
@@ -32,7 +32,7 @@ def redirect_target(exchange: Exchange, answer: httpx.Response, hop: int) -> htt
     except (KeyError, ValueError, httpx.InvalidURL):
         said = f"status {status} without an address to go to"
         raise exchange.failure(said, reason="redirect", status=status) from None
-    said = f"status {status} redirects to {place(target)}"
+    said = f"status {status} redirects to {safe_url(target)}"
     if answer.request.url.scheme == "https" and target.scheme == "http":
         said += ", which is not encrypted; put an https:// address into `url`"
     elif status < 307 and exchange.method not in ("GET", "HEAD"):

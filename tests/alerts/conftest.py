@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.alerts.grafana_server import GrafanaServer
-from tests.alerts.slack_server import SlackServer
+from tests.alerts.grafana.grafana_server import GrafanaServer
+from tests.alerts.slack.slack_server import SlackServer
 
 
 @pytest.fixture

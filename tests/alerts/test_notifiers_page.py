@@ -13,13 +13,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from tests.alerts.pagerduty_server import KEY, PagerDuty
+from tests.alerts.pagerduty.pagerduty_server import KEY, PagerDuty
 from tests.alerts.payments import payments_change
 from tsdiff_alerts.http_options import HttpOptions
-from tsdiff_alerts.json_template import JsonTemplate
 from tsdiff_alerts.pagerduty import PagerDutyNotifier
 from tsdiff_alerts.slack.refusals import FORM_REFUSED, KNOWN_CODES, refusal_of
 from tsdiff_alerts.webhook import WebhookNotifier
+from tsdiff_alerts.webhook.json_template import JsonTemplate
 from tsdiff_monitor.cli import app
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.plugins import Context

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.alerts.email.smtp_mail_server import MailServer
+from tests.alerts.email.test_smtp_mail import PNG, notifier
 from tests.alerts.loopback import Reply
-from tests.alerts.slack_server import SlackServer
-from tests.alerts.smtp_mail_server import MailServer
-from tests.alerts.test_slack import bot
-from tests.alerts.test_smtp_mail import PNG, notifier
+from tests.alerts.slack.slack_server import SlackServer
+from tests.alerts.slack.test_slack import bot
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.plugins import Measured
 from tsdiff_monitor.testing import example_change, example_details

@@ -46,9 +46,9 @@ def test_every_metric_is_documented_and_every_documented_one_exists(tmp_path: Pa
 
 def test_the_numbers_of_plugins_are_documented() -> None:
     """What the shipped ones count of themselves stands in the table of plug-ins, totals as counters."""
+    from tsdiff_alerts.email import EmailNotifier
     from tsdiff_alerts.slack import SlackNotifier
-    from tsdiff_alerts.smtp_mail import EmailNotifier
-    from tsdiff_connectors.remote_write import RemoteWriter
+    from tsdiff_connectors.prometheus import RemoteWriter
 
     writer = RemoteWriter(RemoteWriter.Config.model_validate({"url": "http://127.0.0.1:9/write"}), Context())
     mail = {"host": "127.0.0.1", "from": "m@example.org", "to": ["a@example.org"]}

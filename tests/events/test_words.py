@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tsdiff_alerts.text import headline, who
+from tsdiff_alerts.message.phrases import headline, who
 from tsdiff_monitor.events.event import ABSENT, Change, Ending, Member
 from tsdiff_monitor.testing import example_change
 from tsdiff_monitor.timeseries.frame import Group

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_alerts.text import headline
+from tsdiff_alerts.message.phrases import headline
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import ABSENT, Change, EventChange

@@ -19,7 +19,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
-from tsdiff_alerts.http_post import HttpSender, place, retry_after
+from tsdiff_alerts.http_post import HttpSender, retry_after, safe_url
 from tsdiff_alerts.slack.refusals import refusal_of
 from tsdiff_monitor.errors import DeliveryError
 
@@ -65,7 +65,9 @@ class SlackApi(WebClient):
         answer = self._sender.send("POST", url, content=body.encode("ascii"), headers=sent, read=read)
         found = answer.json()
         if not isinstance(found, dict) or "ok" not in found:
-            said = f"{place(url)} did not answer {api_method} as Slack does; check `api_url` and what stands in between"
+            said = (
+                f"{safe_url(url)} did not answer {api_method} as Slack does; check `api_url` and what stands in between"
+            )
             raise self._sender.failure(said, "bad_answer")
         response = SlackResponse(
             client=self,

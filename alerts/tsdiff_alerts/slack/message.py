@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from tsdiff_alerts.text import (
+from tsdiff_alerts.message.phrases import (
     culprit_text,
     duration_text,
     headline,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from slack_sdk.web.slack_response import SlackResponse
 
     from tsdiff_alerts.slack.api import SlackApi
-    from tsdiff_alerts.slack.earlier import Earlier
+    from tsdiff_alerts.slack.posted_messages import PostedMessages
 
 __all__ = ["SlackNotifier"]
 
@@ -48,14 +48,14 @@ class SlackNotifier:
         self._pictures_failed = 0
         self._sender = HttpSender(config, context, kind="slack")
         self._webhook = config.webhook_url is not None or config.webhook_url_file is not None
-        self._bot: tuple[SlackApi, Earlier] | None = None
+        self._bot: tuple[SlackApi, PostedMessages] | None = None
         if config.channel is not None:
             from tsdiff_alerts.slack.api import SlackApi
-            from tsdiff_alerts.slack.earlier import Earlier
+            from tsdiff_alerts.slack.posted_messages import PostedMessages
 
             url = self._sender.address(config.api_url, None)
             api = SlackApi(self._sender, url, self._token, context.now)
-            self._bot = (api, Earlier(api, config.channel, self._name))
+            self._bot = (api, PostedMessages(api, config.channel, self._name))
 
     def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
         """Post the event, or change its message. Raises :class:`DeliveryError`.
@@ -80,14 +80,14 @@ class SlackNotifier:
         """Close the connections that are kept open between posts."""
         self._sender.close()
 
-    def _by_bot(self, api: SlackApi, earlier: Earlier, change: EventChange, receipt: Receipt | None) -> Receipt:
+    def _by_bot(self, api: SlackApi, messages: PostedMessages, change: EventChange, receipt: Receipt | None) -> Receipt:
         from slack_sdk.errors import SlackApiError
 
         message = make_message(change)
         where = (receipt or {}).get("channel") or self._config.channel or ""
         try:
             if receipt is None or "ts" not in receipt:
-                receipt = earlier.find(change.event.id) or receipt
+                receipt = messages.find(change.event.id) or receipt
             if receipt is not None and "ts" in receipt and self._update(api, message, receipt):
                 return self._follow_up(api, change, receipt)
             posted = self._post(api, message)
@@ -99,7 +99,7 @@ class SlackNotifier:
             new = {"channel": str(posted["channel"]), "ts": str(posted["ts"])}
             return self._with_picture(api, change, {**new, **state_of(change.event)})
         if failure.recoverable and failure.reason not in _CERTAIN:
-            earlier.doubt()
+            messages.uncertain()
         raise failure from None
 
     def _post(self, api: SlackApi, message: Message) -> SlackResponse:

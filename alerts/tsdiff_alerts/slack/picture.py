@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsdiff_alerts.picture import draw
-from tsdiff_alerts.text import headline, shorten, summary
+from tsdiff_alerts.message.phrases import headline, shorten, summary
+from tsdiff_alerts.message.picture import draw
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import EventChange
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from tsdiff_alerts.http_post import Answer, HttpSender, place
+from tsdiff_alerts.http_post import Answer, HttpSender, safe_url
+from tsdiff_alerts.message.phrases import json_text
 from tsdiff_alerts.slack.message import Message, make_message, news, state_of
 from tsdiff_alerts.slack.options import SlackOptions
 from tsdiff_alerts.slack.refusals import FORM_REFUSED, refusal_of
-from tsdiff_alerts.text import json_text
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Receipt
 
@@ -38,13 +38,13 @@ def _post(sender: HttpSender, options: SlackOptions, message: Message, *, plain:
         body["blocks"] = message.blocks
     answer = sender.send("POST", url, content=json_text(body).encode(), accept=_REFUSED)
     if answer.body.lstrip().startswith(b"<"):
-        said = f"{place(url)} answered {answer.status} with a web page; check the address and what stands in between"
+        said = f"{safe_url(url)} answered {answer.status} with a web page; check the address and what stands in between"
         raise sender.failure(said, "bad_answer", recoverable=answer.status < 300)
     code = _code(answer)
     if code is None or (code in _FORM and not plain):
         return code or ""
     refusal = refusal_of(code)
-    said = f"{place(url)} answered {answer.status}: {code or 'it says no more'}; {refusal.remedy}"
+    said = f"{safe_url(url)} answered {answer.status}: {code or 'it says no more'}; {refusal.remedy}"
     raise sender.failure(said, refusal.reason, recoverable=refusal.recoverable)
 
 

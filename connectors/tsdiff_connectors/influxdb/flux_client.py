@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from tsdiff_connectors.http_address import Address, place
+from tsdiff_connectors.http_address import Address, safe_url
 from tsdiff_connectors.http_credentials import identify
 from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.http_secrets import without_secrets
@@ -50,7 +50,7 @@ class FluxClient:
         self._made: tuple[tuple[Any, Material], Any] | None = None
 
     def __repr__(self) -> str:
-        return f"FluxClient({place(self._address.url)!r})"
+        return f"FluxClient({safe_url(self._address.url)!r})"
 
     def query(self, flux: str, fields: tuple[str, ...] | None) -> Answer:
         """The answer of one query, all of it. Lost connections, 429 and 5xx are tried again within ``timeout``."""
@@ -120,7 +120,7 @@ class FluxClient:
 
     @property
     def _where(self) -> str:
-        return f"{place(self._address.url)}/api/v2/query"
+        return f"{safe_url(self._address.url)}/api/v2/query"
 
 
 class _Call:

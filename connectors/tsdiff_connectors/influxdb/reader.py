@@ -10,19 +10,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from tsdiff_connectors.grouping import Samples, series_name, to_frames
-from tsdiff_connectors.http_address import Address, place
+from tsdiff_connectors.http_address import Address, safe_url
 from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.influxdb.columns import Answer, GarbledError, Labels, RefusedError, UnusableError
 from tsdiff_connectors.influxdb.config import InfluxConfig, Language
 from tsdiff_connectors.influxdb.counters import counter_rates
+from tsdiff_connectors.influxdb.dialects import duration, flux_from_selection, influxql_from_selection
 from tsdiff_connectors.influxdb.flux_client import FluxClient
-from tsdiff_connectors.influxdb.given import check_given, fill_in, is_given, labels_ends
 from tsdiff_connectors.influxdb.http_source import HttpSource
-from tsdiff_connectors.influxdb.languages import duration, flux_from_selection, influxql_from_selection
-from tsdiff_connectors.influxdb.short_form import Selection, parse_selection
-from tsdiff_connectors.influxdb.windows import Plan, Span, make_plan
-from tsdiff_connectors.window_cache import WindowCache
+from tsdiff_connectors.influxdb.query_text import check_given, fill_in, is_given, labels_ends
+from tsdiff_connectors.influxdb.shorthand import Selection, parse_selection
+from tsdiff_connectors.influxdb.windows import Span, WindowPlan, make_plan
+from tsdiff_connectors.reading.grouping import Samples, series_name, to_frames
+from tsdiff_connectors.reading.window_cache import WindowCache
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Context, Query, Reading, ReadRequest
 
@@ -33,13 +33,13 @@ _PASSING = ("timeout", "interrupted", "killed", "limit exceeded", "too many", "u
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _RangeQuery:
     """What is sent for one query: a text for each span, in ``language``; ``selection`` where it is in the short form.
 
     ``labels_ends``: the rows that come bear the ends of their windows.
     """
 
-    plan: Plan
+    plan: WindowPlan
     language: Language
     texts: tuple[tuple[Span, str], ...]
     selection: Selection | None
@@ -47,7 +47,7 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _Brought:
+class _Fetched:
     """What one query brought, on the request's grid."""
 
     samples: tuple[Samples, ...] = ()
@@ -65,7 +65,7 @@ class InfluxReader:
         self._config = config
         self._context = context
         self._cache = WindowCache()
-        self._where = f"influxdb reader {context.name!r} ({place(Address.parse(config.url).url)})"
+        self._where = f"influxdb reader {context.name!r} ({safe_url(Address.parse(config.url).url)})"
         self._http = None if config.spoken == "flux" else HttpSource(config, context, sleep=sleep)
         self._flux = FluxClient(config, context, sleep=sleep) if config.spoken == "flux" else None
 
@@ -103,7 +103,7 @@ class InfluxReader:
         warnings = tuple(f"{self._where}: {text}" for part in brought for text in part.warnings)
         return Reading(frames, warnings, any(part.partial for part in brought))
 
-    def _query(self, query: Query, request: ReadRequest) -> _Brought:
+    def _query(self, query: Query, request: ReadRequest) -> _Fetched:
         """Everything that one query brings, by as many requests as ``max_points_per_query`` makes necessary."""
         where = f"{self._where}: the query {query.name!r}"
         try:
@@ -120,9 +120,9 @@ class InfluxReader:
             raise SourceError(f"{where}: the answer cannot be read: {error}", reason="garbled") from None
         except UnusableError as error:
             raise SourceError(f"{where}: {error}", reason="bad_request", recoverable=False) from None
-        return _brought(query, asked, answers, where)
+        return _fetched(query, asked, answers, where)
 
-    def _asked(self, query: Query, request: ReadRequest) -> _Asked:
+    def _asked(self, query: Query, request: ReadRequest) -> _RangeQuery:
         """What is sent for a query. Raises ``ValueError`` for one that cannot work."""
         config, spoken = self._config, self._config.spoken
         now_ns = int(self._context.now() * 1e9)
@@ -132,7 +132,7 @@ class InfluxReader:
             texts = [
                 (span, fill_in(query.expr, spoken, *plan.asked(span), plan.window_ns, plan.zone)) for span in plan.spans
             ]
-            return _Asked(plan, spoken, tuple(texts), None, labels_ends(query.expr, spoken))
+            return _RangeQuery(plan, spoken, tuple(texts), None, labels_ends(query.expr, spoken))
         selection = self._selection(query.expr)
         before = 1 if selection.aggregate == "rate" else 0
         plan = make_plan(query, request, now_ns=now_ns, source=self._where, before=before)
@@ -145,7 +145,7 @@ class InfluxReader:
             else:
                 policy = config.retention_policy
                 texts.append((span, influxql_from_selection(selection, policy, *span, every, plan.zone)))
-        return _Asked(plan, language, tuple(texts), selection, False)
+        return _RangeQuery(plan, language, tuple(texts), selection, False)
 
     def _selection(self, text: str) -> Selection:
         spoken = self._config.spoken
@@ -159,7 +159,7 @@ class InfluxReader:
             raise ValueError(f"in the short form it reads the reader's `bucket`, which is not set; set it, {other}")
         return selection
 
-    def _ask(self, asked: _Asked, text: str) -> Answer:
+    def _ask(self, asked: _RangeQuery, text: str) -> Answer:
         fields = None if asked.selection is None else asked.selection.fields
         if self._flux is not None:
             return self._flux.query(text, fields)
@@ -167,7 +167,7 @@ class InfluxReader:
         return self._http.query(text, asked.language, fields)
 
 
-def _brought(query: Query, asked: _Asked, answers: list[Answer], where: str) -> _Brought:
+def _fetched(query: Query, asked: _RangeQuery, answers: list[Answer], where: str) -> _Fetched:
     """The answers of one query as series on the request's grid."""
     merged = Answer()
     for answer in answers:
@@ -193,7 +193,7 @@ def _brought(query: Query, asked: _Asked, answers: list[Answer], where: str) -> 
     if merged.partial:
         said = "the server cut its answer off (`partial`); set `max_points_per_query`, or raise `max-row-limit`"
         warnings.append(f"the query {query.name!r}: {said}")
-    return _Brought(tuple(placed), tuple(warnings), merged.partial)
+    return _Fetched(tuple(placed), tuple(warnings), merged.partial)
 
 
 def _within(answer: Answer, span: Span, ends: bool) -> Answer:

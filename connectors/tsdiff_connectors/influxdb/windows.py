@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from tsdiff_connectors.grouping import grid_ns
+from tsdiff_connectors.reading.grouping import grid_ns
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Query, ReadRequest
 
-__all__ = ["Plan", "Span", "make_plan"]
+__all__ = ["Span", "WindowPlan", "make_plan"]
 
 _DAY = 86_400_000_000_000
 
@@ -27,7 +27,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class WindowPlan:
     """How one query is asked and its answer read."""
 
     window_ns: int
@@ -76,7 +76,7 @@ class Plan:
 
 def make_plan(
     query: Query, request: ReadRequest, *, now_ns: int, source: str, before: int = 0, lookback: int = 0
-) -> Plan:
+) -> WindowPlan:
     """The windows that ``query`` is to be asked for, none of which is still going on at ``now_ns``.
 
     ``before`` windows more are wanted before the first, and each span is asked for with ``lookback`` windows more,
@@ -92,7 +92,7 @@ def make_plan(
     offset = query.offset.as_unit("ns").value
     coarse = window != step or query.tz is not None
     rows = np.arange(first, last, step, dtype=np.int64)
-    plan = Plan(window, query.tz, coarse, offset, rows, ())
+    plan = WindowPlan(window, query.tz, coarse, offset, rows, ())
     if not len(rows):
         return plan
     start = _floor(plan, first - offset)
@@ -103,7 +103,7 @@ def make_plan(
     return replace(plan, spans=tuple(_spans(plan, start, stop, query.max_points_per_query)), lookback=lookback)
 
 
-def _spans(plan: Plan, start: int, stop: int, most: int | None) -> list[Span]:
+def _spans(plan: WindowPlan, start: int, stop: int, most: int | None) -> list[Span]:
     spans: list[Span] = []
     while start < stop:
         end = stop if most is None else min(stop, _floor(plan, start + most * plan.window_ns + plan.window_ns // 2))
@@ -112,11 +112,11 @@ def _spans(plan: Plan, start: int, stop: int, most: int | None) -> list[Span]:
     return spans
 
 
-def _floor(plan: Plan, time: int) -> int:
+def _floor(plan: WindowPlan, time: int) -> int:
     return int(plan.floor(np.array([time], dtype=np.int64))[0])
 
 
-def _ceil(plan: Plan, time: int) -> int:
+def _ceil(plan: WindowPlan, time: int) -> int:
     floor = _floor(plan, time)
     return floor if floor == time else int(plan.after(np.array([floor]))[0])
 

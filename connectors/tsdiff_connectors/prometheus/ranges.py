@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_connectors.grouping import grid_ns
+from tsdiff_connectors.reading.grouping import grid_ns
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Query, ReadRequest
 from tsdiff_monitor.settings.durations import format_duration

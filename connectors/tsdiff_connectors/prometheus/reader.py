@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from tsdiff_connectors.grouping import Samples, check_series, to_frames
 from tsdiff_connectors.prometheus.answers import Answer
 from tsdiff_connectors.prometheus.config import MOST_POINTS, PrometheusConfig
 from tsdiff_connectors.prometheus.range_client import Notes, RangeClient
 from tsdiff_connectors.prometheus.ranges import Range, Schedule, schedule
-from tsdiff_connectors.window_cache import WindowCache
+from tsdiff_connectors.reading.grouping import Samples, check_series, to_frames
+from tsdiff_connectors.reading.window_cache import WindowCache
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Context, Query, Reading, ReadRequest
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from tsdiff_connectors.sql.config import SqlConfig
-from tsdiff_connectors.sql.failures import explained, place
+from tsdiff_connectors.sql.failures import explained, safe_url
 from tsdiff_connectors.sql.local_times import utc_microseconds
 from tsdiff_monitor.errors import ConfigError, SourceError
 from tsdiff_monitor.settings.durations import format_duration
@@ -53,8 +53,8 @@ class Database:
         try:
             if not finished:
                 raise SourceError(
-                    f"{place(url)}: no answer within {format_duration(self._config.timeout)}; check that the server is "
-                    "up, add an index on the time column, ask for less, or raise `timeout`",
+                    f"{safe_url(url)}: no answer within {format_duration(self._config.timeout)}; check that the server "
+                    "is up, add an index on the time column, ask for less, or raise `timeout`",
                     reason="timeout",
                 )
             found: T = task.result()
@@ -117,7 +117,7 @@ class Database:
             raise explained(error, url) from None
         except ModuleNotFoundError as error:
             raise SourceError(
-                f"{place(url)}: the driver {error.name!r} is not installed; install it (for PostgreSQL: "
+                f"{safe_url(url)}: the driver {error.name!r} is not installed; install it (for PostgreSQL: "
                 "pip install 'tsdiff-monitor[postgres]')",
                 reason="config",
                 recoverable=False,

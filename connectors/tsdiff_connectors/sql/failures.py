@@ -10,7 +10,7 @@ from sqlalchemy import exc
 
 from tsdiff_monitor.errors import SourceError
 
-__all__ = ["explained", "masked", "place"]
+__all__ = ["explained", "masked", "safe_url"]
 
 _BY_CODE = (
     ("28", "auth", "check user and password in `url`"),
@@ -49,7 +49,7 @@ _BY_TEXT = (
 _RECOVERABLE = {"connect", "locked", "timeout", "busy", "unavailable"}
 
 
-def place(url: sa.URL) -> str:
+def safe_url(url: sa.URL) -> str:
     """The parts of an address that are no secret: ``postgresql://host:port/name``."""
     backend = url.get_backend_name()
     if backend == "sqlite":
@@ -89,7 +89,7 @@ def explained(error: exc.SQLAlchemyError, url: sa.URL) -> SourceError:
 
 
 def _made(url: sa.URL, what: str, reason: str, remedy: str) -> SourceError:
-    return SourceError(f"{place(url)}: {what}; {remedy}", reason=reason, recoverable=reason in _RECOVERABLE)
+    return SourceError(f"{safe_url(url)}: {what}; {remedy}", reason=reason, recoverable=reason in _RECOVERABLE)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
+from tsdiff_connectors.reading.window_cache import WindowCache
 from tsdiff_connectors.sql.config import SqlConfig
 from tsdiff_connectors.sql.parser import ExpressionError, parse_feature
 from tsdiff_connectors.sql.syntax import Feature
-from tsdiff_connectors.window_cache import WindowCache
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Context, Extent, Incident, Query, Reading, ReadRequest
 from tsdiff_monitor.timeseries.frame import Group

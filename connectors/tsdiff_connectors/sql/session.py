@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from tsdiff_connectors.grouping import grid_ns
-from tsdiff_connectors.sql.assembly import Answer, Groups, frames_of, receive
+from tsdiff_connectors.reading.grouping import grid_ns
 from tsdiff_connectors.sql.conditions import condition_sql
 from tsdiff_connectors.sql.config import SqlConfig
 from tsdiff_connectors.sql.events import Events, describe
+from tsdiff_connectors.sql.frame_builder import Answer, Groups, frames_of, receive
 from tsdiff_connectors.sql.parser import parse_condition
 from tsdiff_connectors.sql.statements import Scope, Statement, before, per_interval
 from tsdiff_connectors.sql.syntax import Condition, Feature

@@ -1,0 +1,5 @@
+"""Events as alerts of the Prometheus Alertmanager."""
+
+from tsdiff_alerts.alertmanager.notifier import AlertmanagerNotifier
+
+__all__ = ["AlertmanagerNotifier"]

@@ -1,0 +1,1 @@
+"""The text and the picture of a message, shared by the notifiers."""
