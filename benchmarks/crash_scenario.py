@@ -52,7 +52,7 @@ class Scenario:
         aware: set[str] = set()  # the events that are open as far as the places know
         for change in sorted(changes, key=lambda change: (change.event.id, change.sequence)):
             event, ended = change.event.id, change.change is Change.resolved
-            if event in aware if ended else change.key not in joined.untold:
+            if event in aware if ended else change.key not in joined.suppressed:
                 told.add(change.key)
                 aware = aware - {event} if ended else aware | {event}
         return {change.key: change for change in changes}, told

@@ -27,9 +27,8 @@ from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.pipeline.commit import Scored, commit_together
-from tsdiff_monitor.pipeline.results import TickResult
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.commit import Outcome, commit_outcomes
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Notifier, Receipt
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import FakeClock
@@ -144,7 +143,7 @@ def _tick(pipeline: Pipeline, scenario: Scenario, moment: Callable[..., None]) -
     store = pipeline.store
     last = store.last_scored(MONITOR)
     ahead = max(last.values(), default=START - STEP) + _CHUNK * STEP
-    found: list[Scored] = []
+    found: list[Outcome] = []
     for group, scores in scenario.scores.items():
         since = last.get(group, START - STEP)
         rows = slice(*scores.times.searchsorted([since, ahead], side="right"))
@@ -154,12 +153,10 @@ def _tick(pipeline: Pipeline, scenario: Scenario, moment: Callable[..., None]) -
         state = TrackerState.from_json(store.group_state(MONITOR, group).tracker_json)
         tracker = EventTracker(CONFIG.events, MONITOR, group, state)
         changes = tracker.advance(chunk, explain)
-        found.append(Scored(group, changes, chunk.times[-1], tracker.state.to_json()))
-    # As a tick does: groups in which something happened last, and together.
-    for part in [*([one] for one in found if not one.changes), [one for one in found if one.changes]]:
-        moment("between", "steps")
-        commit_together(pipeline, part, TickResult())  # what fails is scored again
-        moment("between", "steps")
+        found.append(Outcome(group, changes, chunk.times[-1], tracker.state.to_json()))
+    moment("between", "steps")
+    commit_outcomes(pipeline.spec, store, found, seen=dict.fromkeys(scenario.scores, ahead))  # failures: scored again
+    moment("between", "steps")
     return bool(found)
 
 

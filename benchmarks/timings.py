@@ -19,7 +19,7 @@ from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader

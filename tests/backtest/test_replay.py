@@ -20,7 +20,7 @@ from tsdiff_monitor.backtest.report.write import FILES, write_report
 from tsdiff_monitor.config.loader import load_config
 from tsdiff_monitor.config.silent import silenced
 from tsdiff_monitor.errors import DataError, StoreError, TsdiffError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Extent, Reading, ReadRequest
 from tsdiff_monitor.testing import MemoryReader, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group

@@ -14,7 +14,7 @@ from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import MemoryReader
 from tsdiff_monitor.timeseries.frame import Frame, Group, Series

@@ -23,7 +23,7 @@ from tsdiff_monitor.delivery.refresh import Refreshing
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Notifier, Reader
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, example_frame

@@ -49,7 +49,7 @@ class Book:
         self.policy = policy
         self.events: dict[str, Event] = {}
         self.told: list[EventChange] = []
-        self.untold: set[str] = set()
+        self.suppressed: set[str] = set()
 
     def ask(self, changes: Sequence[EventChange]) -> Joined:
         def sequence_of(name: str) -> int:
@@ -59,7 +59,7 @@ class Book:
 
     def tick(self, changes: Sequence[EventChange], *, committed: Sequence[EventChange] | None = None) -> None:
         found = self.ask(changes)
-        self.untold |= found.untold
+        self.suppressed |= found.suppressed
         self.told += [change for change, _ in found.incidents]
         for change in [*(changes if committed is None else committed), *(one for one, _ in found.incidents)]:
             self.events[change.event.id] = change.event
@@ -79,7 +79,7 @@ def test_thirty_hosts_are_one_message() -> None:
     book.tick([changed(n, 6, 22, Change.resolved) for n in range(20, 30)])
     assert book.story == [(Change.opened, 5, 20), (Change.updated, 6, 30), (Change.resolved, 22, 30)]
     assert [change.sequence for change in book.told] == [1, 2, 3]
-    assert len(book.untold) == 30  # of ends nobody hears who was not told of the beginning
+    assert len(book.suppressed) == 30  # of ends nobody hears who was not told of the beginning
     last = book.told[-1].event
     assert (last.end, last.reason, last.start) == (T0 + 22 * MINUTE, Ending.calm, T0 + 4 * MINUTE)
 
@@ -88,10 +88,10 @@ def test_two_are_told_by_themselves() -> None:
     """Nobody waits for a third; when it comes, the incident names all three, and only then are they not told."""
     book = Book()
     book.tick([changed(1, 5, 5), changed(2, 5, 5)])
-    assert book.told == [] and not book.untold
+    assert book.told == [] and not book.suppressed
     book.tick([changed(3, 7, 7)])
     assert book.story == [(Change.opened, 7, 3)]
-    assert book.untold == {changed(3, 7, 7).key}
+    assert book.suppressed == {changed(3, 7, 7).key}
 
 
 @pytest.mark.parametrize(("policy", "third"), [(POLICY, 10), (EventPolicy(incident_groups=None), 5)])
@@ -119,7 +119,7 @@ def test_switched_off_it_still_ends() -> None:
     book.tick([changed(7, 6, 6), changed(0, 5, 6, Change.resolved)])
     book.tick([changed(n, 5, 9, Change.resolved) for n in (1, 2)])
     assert book.story == [(Change.opened, 5, 3), (Change.resolved, 9, 3)]
-    assert changed(7, 6, 6).key not in book.untold
+    assert changed(7, 6, 6).key not in book.suppressed
 
 
 def test_what_is_over_counts_no_more() -> None:
@@ -207,7 +207,7 @@ def test_chunks_do_not_matter(seed: int, cuts: list[int]) -> None:
     for first, last in pairwise(edges):
         in_chunks.tick([one for one in changes if first <= (one.event.last - T0) / MINUTE < last])
     assert in_chunks.told == by_row.told
-    assert in_chunks.untold == by_row.untold
+    assert in_chunks.suppressed == by_row.suppressed
 
 
 @given(st.integers(0, 999), st.integers(1, 11), st.integers(5, 61))

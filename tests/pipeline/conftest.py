@@ -17,7 +17,7 @@ from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group

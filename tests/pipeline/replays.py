@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsdiff_monitor.pipeline.tick import Pipeline, TickResult
+from tsdiff_monitor.pipeline.pipeline import Pipeline, TickResult
 from tsdiff_monitor.testing import MemoryWriter
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

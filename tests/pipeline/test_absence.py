@@ -11,7 +11,7 @@ import pytest
 
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.events.event import ABSENT, Change, EventChange
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

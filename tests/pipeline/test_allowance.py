@@ -15,7 +15,7 @@ from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.alarm_rate import share_of
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.scoring.drift import Drift
 from tsdiff_monitor.testing import MemoryReader
 from tsdiff_monitor.timeseries.frame import Frame, Group

@@ -11,7 +11,7 @@ import pytest
 
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.events.event import Change
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

@@ -10,7 +10,7 @@ import pytest
 
 from tsdiff_monitor.events.event import Change
 from tsdiff_monitor.pipeline.annotate import linked
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter, example_event
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

@@ -14,7 +14,7 @@ from tsdiff_monitor.detectors.baseline.detector import BaselineDetector
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.errors import DataError, SourceError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryReader, MemoryWriter
 from tsdiff_monitor.timeseries.frame import Frame, Group

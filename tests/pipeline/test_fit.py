@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.errors import DataError, OutputError, SourceError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader, example_change, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 

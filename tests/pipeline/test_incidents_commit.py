@@ -15,8 +15,8 @@ from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import ABSENT, Change, EventChange
 from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.pipeline.results import TickResult
-from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.testing import MemoryReader, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

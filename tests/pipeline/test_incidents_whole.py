@@ -14,8 +14,8 @@ import pytest
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import Change, Ending, EventChange
 from tsdiff_monitor.pipeline.commit import Scored, commit_together
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.pipeline.results import TickResult
-from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, example_event
 from tsdiff_monitor.timeseries.frame import Group

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.events.event import Change, Ending
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader, example_change, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.scoring.rules import IMPOSSIBLE
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
 from tsdiff_monitor.timeseries.frame import Frame, Group

@@ -14,7 +14,7 @@ from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.detectors.diffusion.shared_network import SharedNetwork
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

@@ -13,7 +13,7 @@ import pytest
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.errors import DamagedModelError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader
 from tsdiff_monitor.timeseries.frame import Frame, Group
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.pipeline.replays import WEB_1, WEB_2, Frames, MakePipeline, facts, replayed
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, SourceError, TsdiffError, WriteError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter

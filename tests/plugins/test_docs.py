@@ -8,13 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tsdiff_alerts.text import json_text
-from tsdiff_connectors.files_writer import FilesWriter
 
 from tsdiff_alerts.console import ConsoleNotifier
 from tsdiff_alerts.message.phrases import json_text
 from tsdiff_alerts.webhook import WebhookNotifier, sign
-from tsdiff_alerts.webhook.notifier import WebhookNotifier, sign
 from tsdiff_connectors.files import FilesReader, FilesWriter
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.testing import example_change

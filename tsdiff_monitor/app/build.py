@@ -17,7 +17,7 @@ from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
 from tsdiff_monitor.delivery.refresh import Refreshing
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Context, Kind, Notifier, Reader, Writer
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.threads import use_threads

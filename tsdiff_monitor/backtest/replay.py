@@ -16,7 +16,7 @@ import pandas as pd
 from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.events.event import Event
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import History, Incident
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import ScoreBatch, Scores

@@ -12,7 +12,7 @@ import pandas as pd
 from tsdiff_monitor.checks.findings import Finding, findings
 from tsdiff_monitor.checks.measures import Measures, measured
 from tsdiff_monitor.errors import SourceError, TsdiffError
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.system.internal_error import unexpected
 from tsdiff_monitor.timeseries.frame import floor_time, group_name
 

@@ -22,7 +22,7 @@ from tsdiff_monitor.cli.common import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tsdiff_monitor.pipeline.tick import Pipeline
+    from tsdiff_monitor.pipeline.pipeline import Pipeline
 
 __all__ = ["command"]
 

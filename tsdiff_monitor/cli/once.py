@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tsdiff_monitor.events.event import EventChange
-    from tsdiff_monitor.pipeline.tick import Pipeline
+    from tsdiff_monitor.pipeline.pipeline import Pipeline
 
 __all__ = ["command"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tsdiff_monitor.checks.examine import Examined
     from tsdiff_monitor.checks.measures import Measures
-    from tsdiff_monitor.pipeline.tick import Pipeline
+    from tsdiff_monitor.pipeline.pipeline import Pipeline
 
 __all__ = ["check_sources"]
 

@@ -11,7 +11,7 @@ import structlog
 from tsdiff_monitor.daemon.fit_slot import FitStopped
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.errors import DataError, SourceError, TsdiffError
-from tsdiff_monitor.pipeline.tick import FitResult, TickResult
+from tsdiff_monitor.pipeline.pipeline import FitResult, TickResult
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Reports"]

@@ -1,46 +1,65 @@
-"""Who is told of a change: the monitor's notifiers and those of routes that match, in times that are not quiet."""
+"""The notifiers that each change goes to: the monitor's own and those of matching routes, in times that are not quiet.
+
+Pure: whoever was notified before is an argument, and so is the calendar.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.delivery.routes import Route, routed
-from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.event import Change, EventChange
+from tsdiff_monitor.timeseries.frame import Group
 
-if TYPE_CHECKING:
-    from tsdiff_monitor.store.store import Store
-
-__all__ = ["audience"]
+__all__ = ["Recipients"]
 
 
-def audience(
-    monitor: MonitorConfig, routes: Sequence[Route], store: Store, *, untold: Collection[str] = ()
-) -> Callable[[EventChange], tuple[str, ...]]:
-    """From a change to the names of the notifiers that are to hear of it; of those with keys in ``untold`` nobody does.
+@dataclasses.dataclass(frozen=True)
+class Recipients:
+    """``notify``: the monitor's notifiers; ``is_quiet``: whether nobody is to be notified of a group at a time."""
 
-    In a quiet time nobody hears of an opening or an update; an event that outlasts it is told with its next update. Of
-    an end hears who was told of the event, whatever the time, and nobody else. Of an incident hears who would hear of
-    any of its members, were it as severe.
-    """
+    notify: Sequence[str] = ()
+    routes: Sequence[Route] = ()
+    is_quiet: Callable[[Group, pd.Timestamp], bool] = lambda _group, _time: False
 
-    def hears(change: EventChange) -> tuple[str, ...]:
+    def of(self, change: EventChange, notified: Sequence[str] = ()) -> tuple[str, ...]:
+        """The recipients of one change; ``notified``: who was notified of the event since it is open.
+
+        A resolution goes to everyone who got the event, also in quiet times, and to nobody else. An event that outlasts
+        a quiet time is sent with its next update. An incident goes to the recipients of its members, at its own
+        severity.
+        """
         event = change.event
-        told = store.told_of(event.id)
         if change.change is Change.resolved:
-            return told
-        if change.key in untold:
-            return ()
+            return tuple(notified)
         names: dict[str, None] = {}
         for group in dict.fromkeys(member.group for member in event.members) or (event.group,):
-            if not covered(monitor.calendar.values(), group, pd.DatetimeIndex([event.last]), "quiet")[0]:
+            if not self.is_quiet(group, event.last):
                 own = dataclasses.replace(change, event=dataclasses.replace(event, group=group))
-                names |= dict.fromkeys((*monitor.notify, *routed(routes, own, event.last, told)))
+                names |= dict.fromkeys((*self.notify, *routed(self.routes, own, event.last, notified)))
         return tuple(names)
 
-    return hears
+    def of_all(
+        self,
+        changes: Iterable[EventChange],
+        notified: Mapping[str, Sequence[str]],
+        suppressed: Collection[str] = (),
+    ) -> dict[str, tuple[str, ...]]:
+        """By its key, the recipients of each of the ``changes`` that are committed together, in their order.
+
+        ``notified``: by the id of an event, who was notified of it by commits before this one, since its last end.
+        Changes whose keys are ``suppressed`` go to nobody, unless they are resolutions.
+        """
+        known = {event: tuple(names) for event, names in notified.items()}
+        found: dict[str, tuple[str, ...]] = {}
+        for change in changes:
+            before = known.get(change.event.id, ())
+            quiet = change.key in suppressed and change.change is not Change.resolved
+            names = () if quiet else self.of(change, before)
+            found[change.key] = names
+            resolved = change.change is Change.resolved
+            known[change.event.id] = () if resolved else tuple(dict.fromkeys((*before, *names)))
+        return found

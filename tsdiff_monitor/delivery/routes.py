@@ -21,7 +21,7 @@ from tsdiff_monitor.events.event import Change, EventChange, Severity
 from tsdiff_monitor.settings.fields import Names, TimeZone
 from tsdiff_monitor.settings.model import StrictModel
 
-__all__ = ["Hours", "Route", "recipients", "routed"]
+__all__ = ["Hours", "Route", "routed"]
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -121,28 +121,6 @@ def routed(
         for name in route.notifiers
         if opening or route.updates or name not in told
     )
-
-
-def recipients(
-    routes: Sequence[Route],
-    changes: Sequence[EventChange],
-    at: pd.Timestamp,
-    told: Mapping[str, Collection[str]],
-) -> list[tuple[str, ...]]:
-    """:func:`routed` for changes that are committed together, in their order.
-
-    ``told``: by the id of an event, who was told of it by commits before this one, since its last end.
-    """
-    known = {event: set(names) for event, names in told.items()}
-    found = []
-    for change in changes:
-        before = known.setdefault(change.event.id, set())
-        found.append(routed(routes, change, at, before))
-        if change.change is Change.resolved:
-            before.clear()
-        else:
-            before.update(found[-1])
-    return found
 
 
 def _fits(pattern: str, value: str) -> bool:

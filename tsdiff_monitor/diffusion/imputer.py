@@ -21,6 +21,11 @@ class Imputer:
     network: nn.Module
     precondition: Preconditioner
 
+    @property
+    def any_metrics(self) -> bool:
+        """Whether windows may have any number of metrics, missing ones being as if they were not there."""
+        return bool(getattr(self.network, "any_metrics", False))
+
     def denoise(
         self,
         noisy: Float[Tensor, "B L K"],

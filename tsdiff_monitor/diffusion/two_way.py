@@ -27,6 +27,8 @@ class TwoWayNetwork(nn.Module):
     A metric missing from the whole window is not attended to: the others are answered as if it were not in the group.
     """
 
+    any_metrics = True
+
     def __init__(self, *, window: int, patch: int, width: int, layers: int) -> None:
         super().__init__()
         self.window, self.patch, self.width, self.layers = window, patch, width, layers

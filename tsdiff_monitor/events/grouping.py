@@ -28,7 +28,7 @@ class Joined:
     keys of the changes that nobody is to be told of by themselves."""
 
     incidents: list[tuple[EventChange, list[EventChange]]] = dataclasses.field(default_factory=list)
-    untold: set[str] = dataclasses.field(default_factory=set)
+    suppressed: set[str] = dataclasses.field(default_factory=set)
 
 
 def join(
@@ -80,7 +80,7 @@ def join(
                 incidents[name] = after
                 sequences[name] = sequences.get(name, sequence_of(name)) + 1
                 found.incidents.append((EventChange(change, after, sequences[name]), told))
-        found.untold |= {c.key for c in batch if c.event.id in of and c.change is not Change.resolved}
+        found.suppressed |= {c.key for c in batch if c.event.id in of and c.change is not Change.resolved}
     return found
 
 

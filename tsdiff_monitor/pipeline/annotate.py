@@ -1,27 +1,22 @@
-"""Puts beside a change what its message shows: the culprits' course, links, and the monitor's alarm rate."""
+"""The details of a change, for its messages: the culprits' course, links, and the monitor's alarm rate."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 
+from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.events.details import Course, Details, Snapshot, Values
 from tsdiff_monitor.events.event import Event, EventChange
-from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
 from tsdiff_monitor.timeseries.frame import Frame, Group
+from tsdiff_monitor.timeseries.scores import Scores
 
-if TYPE_CHECKING:
-    from tsdiff_monitor.detectors.protocol import Detector
-    from tsdiff_monitor.pipeline.tick import Pipeline
-    from tsdiff_monitor.timeseries.scores import Scores
-
-__all__ = ["detailed", "linked"]
+__all__ = ["annotate", "linked", "snapshot", "with_units"]
 
 _ROWS = 90
 """Rows of the picture at most."""
@@ -30,36 +25,28 @@ _MARGIN = pd.Timedelta(minutes=30)
 _PLACE = re.compile(r"\{([A-Za-z_][\w.]*)\}")
 
 
-def detailed(
-    pipeline: Pipeline,
-    detector: Detector,
-    frame: Frame,
-    scores: Scores,
-    changes: Sequence[EventChange],
-    score: Callable[[Frame], Scores],
-) -> list[EventChange]:
-    """The changes with their details, and their culprits with units.
+def annotate(
+    change: EventChange,
+    picture: Snapshot | None,
+    *,
+    links: Mapping[str, str],
+    allowed: float,
+    seen: float | None,
+) -> EventChange:
+    """The change with its details. ``links``: templates by name; ``allowed`` and ``seen``: alarms a week that the user
+    allows, and those of late."""
+    details = Details(picture, linked(links, change.event), allowed_per_week=allowed, seen_per_week=seen)
+    return dataclasses.replace(change, details=details)
 
-    ``frame`` holds the rows of ``scores`` and those before them, which ``score`` works out again from the rows at hand.
-    """
-    monitor = pipeline.monitor
-    queries = {one.name: monitor.queries.get(one.query) for one in frame.series}
-    units = {name: query.unit for name, query in queries.items() if query is not None and query.unit}
-    full = []
-    for change in changes:
-        rate = seen_per_week(pipeline.store, pipeline.name, change.event.last)
-        details = Details(
-            _snapshot(detector, frame, scores, change.event, score),
-            linked(monitor.links, change.event),
-            allowed_per_week=monitor.alarms_per_week,
-            seen_per_week=rate,
-        )
-        culprits = tuple(
-            dataclasses.replace(culprit, unit=units.get(culprit.metric, "")) for culprit in change.event.culprits
-        )
-        event = dataclasses.replace(change.event, culprits=culprits)
-        full.append(dataclasses.replace(change, event=event, details=details))
-    return full
+
+def with_units(change: EventChange, units: Mapping[str, str]) -> EventChange:
+    """The change with the unit of each culprit whose metric has one."""
+    if not units:
+        return change
+    culprits = tuple(
+        dataclasses.replace(culprit, unit=units.get(culprit.metric, "")) for culprit in change.event.culprits
+    )
+    return dataclasses.replace(change, event=dataclasses.replace(change.event, culprits=culprits))
 
 
 def linked(templates: Mapping[str, str], event: Event) -> dict[str, str]:
@@ -79,14 +66,13 @@ def linked(templates: Mapping[str, str], event: Event) -> dict[str, str]:
     }
 
 
-def _labels(group: Group) -> dict[str, str]:
-    return {f"labels.{name}": value for name, value in group}
-
-
-def _snapshot(
+def snapshot(
     detector: Detector, frame: Frame, scores: Scores, event: Event, score: Callable[[Frame], Scores]
 ) -> Snapshot | None:
-    """The rows up to the change."""
+    """The rows up to the change, with what its culprits were expected to be; None where there is nothing to show.
+
+    ``frame`` holds the rows of ``scores`` and those before them, which ``score`` works out again from the rows at hand.
+    """
     names = [culprit.metric for culprit in event.culprits[:_CULPRITS] if culprit.metric in frame.names]
     last = frame.row(event.last) + 1
     if not names or last < 1:
@@ -102,6 +88,10 @@ def _snapshot(
         bands = (expected.yhat_lower[:, k], expected.yhat_upper[:, k])
         courses.append(Course(name, *(_values(part) for part in (*parts, *bands))))
     return Snapshot(rows.start, rows.step, _values(known), tuple(courses))
+
+
+def _labels(group: Group) -> dict[str, str]:
+    return {f"labels.{name}": value for name, value in group}
 
 
 def _values(column: np.ndarray) -> Values:

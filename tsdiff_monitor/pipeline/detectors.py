@@ -1,55 +1,71 @@
-"""What scores each group of a tick: the model that was fit for it, or what stands in until there is one."""
+"""The detector of each group: its fitted model, if there is one that can be used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
-
-import pandas as pd
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from tsdiff_monitor.detectors.protocol import Detector
-from tsdiff_monitor.errors import ModelError
-from tsdiff_monitor.pipeline.cold_start import ColdStart
-from tsdiff_monitor.pipeline.results import TickResult
+from tsdiff_monitor.errors import ModelError, TsdiffError
 from tsdiff_monitor.system.internal_error import unexpected
-from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
+from tsdiff_monitor.timeseries.frame import Group, group_name
 
-if TYPE_CHECKING:
-    from tsdiff_monitor.pipeline.tick import Pipeline
-
-__all__ = ["group_detectors"]
+__all__ = ["Choice", "ModelRef", "Models", "StoredModels", "choose_detectors"]
 
 
-def group_detectors(
-    pipeline: Pipeline,
-    cold: ColdStart | None,
-    firsts: Mapping[Group, pd.Timestamp],
-    frames: Mapping[Group, Frame],
-    result: TickResult,
-    clock: Callable[[], float],
-) -> dict[Group, Detector]:
-    """The detector of each group that has one, of those with a row to score (``firsts``).
+class Models(Protocol):
+    """The place that scoring takes detectors from; :class:`~tsdiff_monitor.models.repository.ModelStore` is one."""
 
-    With ``cold``, groups without a model get what stands in for it, prepared from what the tick has read (``frames``).
-    Groups without a model, and models that cannot be used, are in ``result``.
-    """
-    found = {group: _model(pipeline, group, result) for group in firsts}
-    if cold is not None:
-        missing = {group: first for group, first in firsts.items() if found[group] is None}
-        cold.prepare(missing, frames, result, clock)
-        found |= {group: cold.get(group) for group in missing}
-        result.cold_start.extend(group for group in missing if found[group] is not None)
-    return {group: detector for group, detector in found.items() if detector is not None}
+    def get(self, monitor: str, group: Group, *, cold: bool = False) -> Detector:
+        """The group's model, or its cold start. Raises :class:`ModelError` when there is none that can be used."""
+        ...
 
 
-def _model(pipeline: Pipeline, group: Group, result: TickResult) -> Detector | None:
-    where = group_name(group)
-    try:
-        return pipeline.models.get(pipeline.name, group)
-    except ModelError as error:
-        result.without_model.append(group)
-        if pipeline.models.exists(pipeline.name, group):
-            result.errors.append((where, error))
-    except Exception as error:  # a bug in one group must not stop the others
-        result.errors.append((where, unexpected(error, monitor=pipeline.name, group=where)))
-    return None
+class StoredModels(Models, Protocol):
+    """Models that know which of them are stored, usable or not."""
+
+    def exists(self, monitor: str, group: Group) -> bool:
+        """Whether a model is stored for the group."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """The name of a model, resolved where scoring runs. ``cold``: the group's cold start."""
+
+    monitor: str
+    group: Group
+    cold: bool = False
+
+    def resolve(self, models: Models) -> Detector:
+        """The detector. Raises :class:`ModelError`."""
+        return models.get(self.monitor, self.group, cold=self.cold)
+
+
+@dataclass
+class Choice:
+    """``found``: the model of each group that has one; ``missing``: groups to be fit; ``refused``: groups whose stored
+    model cannot be used, and why (those to be fit are among the missing as well)."""
+
+    found: dict[Group, ModelRef] = field(default_factory=dict)
+    missing: list[Group] = field(default_factory=list)
+    refused: list[tuple[Group, TsdiffError]] = field(default_factory=list)
+
+
+def choose_detectors(models: StoredModels, monitor: str, groups: Iterable[Group]) -> Choice:
+    """The fitted model of each of the ``groups``."""
+    choice = Choice()
+    for group in groups:
+        reference = ModelRef(monitor, group)
+        try:
+            reference.resolve(models)
+        except ModelError as error:
+            choice.missing.append(group)
+            if models.exists(monitor, group):
+                choice.refused.append((group, error))
+        except Exception as error:  # a bug in one group must not stop the others
+            choice.refused.append((group, unexpected(error, monitor=monitor, group=group_name(group))))
+        else:
+            choice.found[group] = reference
+    return choice

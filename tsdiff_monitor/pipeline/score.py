@@ -1,139 +1,114 @@
-"""The way of one group's new rows: frame → detector → event logic → writers; then, with the others', to the store."""
+"""Scoring of a tick's rows: tasks in, scores or failures out, one by one here and together in ``pipeline/batch.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
-from tsdiff_monitor.config.monitors import MonitorConfig, QueryConfig
-from tsdiff_monitor.detectors.expected import expected_of_all
-from tsdiff_monitor.detectors.protocol import Detector
-from tsdiff_monitor.errors import TsdiffError, WriteError
-from tsdiff_monitor.events.calendars import covered
-from tsdiff_monitor.events.state import TrackerState
-from tsdiff_monitor.events.tracker import EventTracker
-from tsdiff_monitor.pipeline.annotate import detailed
-from tsdiff_monitor.pipeline.commit import Scored, commit_together
-from tsdiff_monitor.pipeline.results import TickResult
-from tsdiff_monitor.scoring.rules import Range, Rule, flagged, outside, unjudged
+from tsdiff_monitor.errors import TsdiffError
+from tsdiff_monitor.pipeline.detectors import ModelRef, Models
+from tsdiff_monitor.pipeline.monitor import Monitor
+from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.system.internal_error import unexpected
-from tsdiff_monitor.timeseries.frame import Frame, Group, Series, group_name
-from tsdiff_monitor.timeseries.scores import ScoreBatch
+from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
+from tsdiff_monitor.timeseries.scores import Scores
 from tsdiff_monitor.timeseries.selection import conformed, trimmed
 
-if TYPE_CHECKING:
-    from tsdiff_monitor.pipeline.tick import Pipeline
-
-__all__ = ["data_ranges", "score_groups"]
+__all__ = ["Failed", "LocalScorer", "ScoreTask", "Scored", "Scorer", "failed", "make_tasks"]
 
 
-def score_groups(
-    pipeline: Pipeline,
-    detectors: Mapping[Group, Detector],
+@dataclass(frozen=True, eq=False)
+class ScoreTask:
+    """The rows of one group to score: those of ``frame`` (in the model's metrics) from row ``first`` on."""
+
+    group: Group
+    frame: Frame
+    first: int
+    model: ModelRef
+    alarms_per_week: float
+    rules: Mapping[str, Rule]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of a task's rows."""
+
+    task: ScoreTask
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A group that could not be scored."""
+
+    group: Group
+    error: TsdiffError
+
+
+class Scorer(Protocol):
+    """Scores many groups; a failing group never stops the others."""
+
+    def score(self, tasks: Sequence[ScoreTask]) -> Iterable[Scored | Failed]:
+        """One result for each task, in the order of the tasks."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalScorer:
+    """Scores one group after the other in this process."""
+
+    models: Models
+
+    def score(self, tasks: Sequence[ScoreTask]) -> Iterator[Scored | Failed]:
+        """One result for each task, in the order of the tasks."""
+        for task in tasks:
+            try:
+                detector = task.model.resolve(self.models)
+                scores = detector.score(
+                    task.frame, first=task.first, alarms_per_week=task.alarms_per_week, rules=task.rules
+                )
+            except Exception as error:  # one group must not stop the others
+                yield failed(task, error)
+            else:
+                yield Scored(task, scores)
+
+
+def failed(task: ScoreTask, error: Exception) -> Failed:
+    """The failure of a task; a bug becomes an internal error without its text."""
+    if not isinstance(error, TsdiffError):
+        error = unexpected(error, monitor=task.model.monitor, group=group_name(task.group))
+    return Failed(task.group, error)
+
+
+def make_tasks(
+    monitor: Monitor,
+    models: Models,
+    chosen: Mapping[Group, ModelRef],
     frames: Mapping[Group, Frame],
     firsts: Mapping[Group, pd.Timestamp],
     alarms_per_week: float,
-    result: TickResult,
-) -> None:
-    """Score each group from its row in ``firsts`` on and commit what follows; the outcome is in ``result``.
+) -> tuple[list[ScoreTask], list[Failed], list[str]]:
+    """A task for each group with a row to score, the groups whose rows do not fit their model, and warnings.
 
-    Groups in which something happened are committed last, together: the others decide how each is told.
+    Metrics that the model does not know are left out; those that it misses are empty. The newest rows without any
+    value are left for a later tick: their samples may only be late.
     """
-    happened = []
-    for group, detector in detectors.items():
+    tasks, failures, warnings = list[ScoreTask](), list[Failed](), list[str]()
+    for group, reference in chosen.items():
         try:
-            found = _scored(pipeline, detector, group, frames[group], firsts[group], alarms_per_week, result)
-        except TsdiffError as error:
-            result.errors.append((group_name(group), error))
-        except Exception as error:  # a bug in one group must not stop the others
+            frame, unmatched = conformed(frames[group], reference.resolve(models).names)
+            frame = trimmed(frame, head=False)
+            first = max(frame.row(firsts[group]), 0)
+            task = ScoreTask(group, frame, first, reference, alarms_per_week, monitor.rules(frame.series))
+        except Exception as error:  # one group must not stop the others
             where = group_name(group)
-            result.errors.append((where, unexpected(error, monitor=pipeline.name, group=where)))
-        else:
-            if found is not None and found.changes:
-                happened.append(found)
-            elif found is not None:
-                commit_together(pipeline, [found], result)
-    commit_together(pipeline, happened, result)
-
-
-def _scored(
-    pipeline: Pipeline,
-    detector: Detector,
-    group: Group,
-    frame: Frame,
-    first: pd.Timestamp,
-    alarms_per_week: float,
-    result: TickResult,
-) -> Scored | None:
-    """Score the rows of ``frame`` from ``first`` on and write them; gives what is to be committed, None without rows.
-
-    What a writer or the details failed with is in ``result``; scores and events are to be committed all the same.
-    """
-    name, monitor, store = pipeline.name, pipeline.monitor, pipeline.store
-    frame, odd = conformed(frame, detector.names)
-    result.warnings += tuple(f"group {group_name(group)}: {text}" for text in odd)
-    # The newest rows without any value are left for a later tick: their samples may only be late.
-    frame = trimmed(frame, head=False)
-    row = max(frame.row(first), 0)
-    if row >= len(frame):
-        return None
-    rules = {one.name: _rule(query) for one in frame.series if (query := monitor.queries.get(one.query)) is not None}
-    score = partial(detector.score, alarms_per_week=alarms_per_week, rules=rules)
-    scores = score(frame, first=row)
-    new = frame.rows(row, len(frame))
-    scores = flagged(scores, outside(data_ranges(monitor, frame.series), new.values))
-    scores = unjudged(scores, covered(monitor.calendar.values(), group, scores.times, "exclude"))
-    state = store.group_state(name, group)
-    tracker = EventTracker(monitor.events, name, group, TrackerState.from_json(state.tracker_json))
-
-    def explain(at: pd.Timestamp, names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
-        return _explained(detector, frame, at, names)
-
-    changes = tracker.advance(scores, explain)
-    if changes and (monitor.notify or pipeline.routes):
-        try:
-            changes = detailed(pipeline, detector, frame, scores, changes, score)
-        except Exception as error:  # a message without a picture is better than none
-            result.errors.append(("details", unexpected(error, monitor=name, group=group_name(group))))
-    expected = expected_of_all(detector, frame, first=row, read=1) if monitor.provide_series and monitor.write else None
-    batch = ScoreBatch(name, monitor.model, monitor.scheduler, group, new, scores, expected)
-    for written, writer in pipeline.writers.items():
-        try:
-            writer.write(batch)
-        except WriteError as error:
-            result.errors.append((f"writer {written}", error))
-        except Exception as error:  # nor may a stranger's writer
-            result.errors.append((f"writer {written}", unexpected(error, monitor=name, writer=written)))
-    return Scored(group, changes, frame.times[-1], tracker.state.to_json(), len(scores))
-
-
-def data_ranges(monitor: MonitorConfig, series: Sequence[Series]) -> list[Range | None]:
-    """The ``data_range`` of each series' query."""
-    found = (monitor.queries.get(one.query) for one in series)
-    return [None if query is None else query.data_range for query in found]
-
-
-def _rule(query: QueryConfig) -> Rule:
-    return Rule(query.detection_direction, query.min_dev_from_expected, query.min_rel_dev_from_expected)
-
-
-def _explained(
-    detector: Detector, frame: Frame, at: pd.Timestamp, names: Sequence[str]
-) -> dict[str, tuple[float, float, float, float]]:
-    """Actual value, expected value and band of the named metrics at one row, from that row and those before it."""
-    row = frame.row(at)
-    past = frame.rows(max(row + 1 - detector.window, 0), row + 1)
-    expected = detector.expected(past, names, first=len(past) - 1, read=1)
-    column = {name: k for k, name in enumerate(frame.names)}
-    return {
-        one.name: (
-            float(frame.values[row, column[one.name]]),
-            float(expected.yhat[0, k]),
-            float(expected.yhat_lower[0, k]),
-            float(expected.yhat_upper[0, k]),
-        )
-        for k, one in enumerate(expected.series)
-    }
+            known = error if isinstance(error, TsdiffError) else unexpected(error, monitor=monitor.name, group=where)
+            failures.append(Failed(group, known))
+            continue
+        warnings.extend(f"group {group_name(group)}: {text}" for text in unmatched)
+        if first < len(frame):
+            tasks.append(task)
+    return tasks, failures, warnings

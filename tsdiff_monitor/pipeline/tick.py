@@ -1,240 +1,222 @@
-"""The way of a sample, from the reader to the store, for one monitor.
+"""One tick of a monitor: plan → read → tasks → score → follow → commit → write.
 
-reader → frame → detector (score, expected, attribution) → event logic → writers → store, in one transaction with the
-deliveries that are due. ``run``, ``once`` and ``backtest`` all come through here; they differ only in where the clock
-and the frames come from. A group's own part of the way is in :mod:`tsdiff_monitor.pipeline.score`.
+``run``, ``once`` and ``backtest`` all come through here; they differ only in where the clock and the frames come from.
+Each step takes values and gives values; the middle ones are in ``pipeline/advance.py``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
-from tsdiff_monitor.config.monitors import MonitorConfig
-from tsdiff_monitor.config.schedulers import SchedulerConfig
-from tsdiff_monitor.delivery.routes import Route
-from tsdiff_monitor.detectors.config import ModelConfig
-from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
-from tsdiff_monitor.detectors.registry import fit_detector
-from tsdiff_monitor.errors import SourceError, TsdiffError
+from tsdiff_monitor.errors import DataError, SourceError, TsdiffError
+from tsdiff_monitor.events.absence import absences
 from tsdiff_monitor.events.calendars import covered, read_calendars
-from tsdiff_monitor.events.grouping import called
-from tsdiff_monitor.models.repository import ModelStore, fingerprint
-from tsdiff_monitor.pipeline.absence import track_absences
+from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.advance import advance, batches
 from tsdiff_monitor.pipeline.alarm_rate import share_of
 from tsdiff_monitor.pipeline.cold_start import ColdStart
-from tsdiff_monitor.pipeline.detectors import group_detectors
-from tsdiff_monitor.pipeline.results import FitResult, TickResult
-from tsdiff_monitor.pipeline.score import data_ranges, score_groups
-from tsdiff_monitor.pipeline.shared_fit import shared_network
-from tsdiff_monitor.plugins import Reader, Reading, ReadRequest, Writer
-from tsdiff_monitor.scoring.rules import outside
+from tsdiff_monitor.pipeline.detectors import ModelRef, choose_detectors
+from tsdiff_monitor.pipeline.fitting import FitTask, Fitted, Fitter
+from tsdiff_monitor.pipeline.history import stored_history
+from tsdiff_monitor.pipeline.monitor import Monitor
+from tsdiff_monitor.pipeline.plan import plan_tick
+from tsdiff_monitor.pipeline.read import newest_rows, read_rows, read_whole
+from tsdiff_monitor.pipeline.results import TickResult
+from tsdiff_monitor.pipeline.score import Scorer, make_tasks
+from tsdiff_monitor.pipeline.sinks import Sinks
+from tsdiff_monitor.plugins import Reader
+from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.internal_error import unexpected
-from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
-from tsdiff_monitor.timeseries.selection import any_since, masked, trimmed, without
+from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
-__all__ = ["FitResult", "Pipeline", "TickResult"]
+__all__ = ["Parts", "tick"]
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """One monitor at work. Holds no state of its own: that is in the store, so a crash at any point resumes."""
+class Parts:
+    """The parts that a monitor works with."""
 
-    name: str
-    monitor: MonitorConfig
-    model: ModelConfig
-    scheduler: SchedulerConfig
     reader: Reader
     store: Store
     models: ModelStore
-    writers: Mapping[str, Writer] = field(default_factory=dict)
-    routes: tuple[Route, ...] = ()
-    max_catchup: timedelta = timedelta(days=1)
+    scorer: Scorer
+    fitter: Fitter
+    sinks: Sinks
 
-    @property
-    def step(self) -> pd.Timedelta:
-        return pd.Timedelta(self.monitor.step)
 
-    @property
-    def offset(self) -> pd.Timedelta:
-        """How far behind the present rows are read."""
-        return pd.Timedelta(self.scheduler.offset)
+def tick(
+    monitor: Monitor,
+    parts: Parts,
+    now: pd.Timestamp,
+    *,
+    since: pd.Timestamp | None = None,
+    since_by_group: Mapping[Group, pd.Timestamp] | None = None,
+    groups: Collection[Group] | None = None,
+    cold_start: bool = False,
+    absent: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> TickResult:
+    """Score every row not scored yet that is older than ``now`` less the scheduler's offset.
 
-    def request(self, start: pd.Timestamp, end: pd.Timestamp) -> ReadRequest:
-        """The monitor's queries over ``start <= t < end``."""
-        queries = tuple(query.asked(name) for name, query in self.monitor.queries.items())
-        return ReadRequest(queries, start, end, self.step, tuple(self.monitor.groupby))
+    A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
+    ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model, with
+    ``cold_start`` also those that have a fallback until they have one; the monitor's allowance of alarms is split over
+    them, by default over all that the source has now or had within ``forget_after``. Raises
+    ``SourceError`` when the source cannot answer: no verdict is made from that. With ``absent``, groups that stopped
+    reporting have events too.
+    """
+    store, models = parts.store, parts.models
+    states = store.group_states(monitor.name)
+    cold = ColdStart.of(monitor, models) if cold_start else None
+    scored = {group: state.last_scored for group, state in states.items() if state.last_scored is not None}
+    context_rows = max(monitor.model.window, 0 if cold is None else cold.config.window)
+    plan = plan_tick(monitor, scored, now, context_rows=context_rows, since=since, since_by_group=since_by_group)
+    if plan is None:
+        return TickResult()
+    rows = read_rows(parts.reader, monitor, plan)
+    result = TickResult(warnings=rows.warnings, scored_until=plan.end)
+    result.calendar_errors = read_calendars(monitor.config.calendar.values())
+    firsts = {group: first for group, first in rows.firsts.items() if groups is None or group in groups}
+    result.without_model.extend(group for group in rows.frames if group not in firsts)
+    chosen = _chosen(monitor, parts, cold, rows.frames, firsts, result, clock)
+    allowed = monitor.config.alarms_per_week
+    if groups is None:
+        share = share_of(allowed, _known(monitor, states, rows.frames, plan.end))
+    else:
+        share = allowed / max(len(groups), 1)
+    tasks, failures, warnings = make_tasks(monitor, models, chosen, rows.frames, firsts, share)
+    result.warnings += tuple(warnings)
+    result.errors.extend((group_name(failure.group), failure.error) for failure in failures)
+    seen = newest_rows(rows.frames)
+    gone = _absences(monitor, store, states, seen, plan.end, result) if absent else []
+    done = advance(monitor, tasks, models=models, scorer=parts.scorer, store=store, states=states, also=gone, seen=seen)
+    result.changes, result.rows, result.groups = done.changes, done.rows, len(done.followed)
+    result.errors.extend(done.errors)
+    if parts.sinks:
+        result.errors.extend(parts.sinks.write(batches(monitor, done.followed, models, result.errors)))
+    return result
 
-    def fit(
-        self,
-        now: pd.Timestamp,
-        *,
-        start: pd.Timestamp | None = None,
-        spans: Mapping[Group, tuple[pd.Timestamp, pd.Timestamp]] | None = None,
-        only_missing: bool = False,
-        progress: Callable[[Group, int, int], None] = lambda *_: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> FitResult:
-        """Fit every group on rows from ``start`` on (a ``fit_window`` when left out) and store the models.
 
-        As in a tick, the rows end at ``now`` less the scheduler's offset: newer ones are incomplete, and not learned.
-        ``spans`` narrows the time of single groups, ``only_missing`` leaves out those with a model that can be used.
-        Rows inside known events are hidden from the fit, so that an incident is not learned as normal. A group that
-        cannot be fit is reported, and keeps its old model; so do all when the network they share cannot be fit. Raises
-        ``SourceError`` when the source cannot answer. To give the fit up, ``progress`` may raise a ``BaseException``
-        that is no ``Exception``; any other counts as an error of its group.
-        """
-        began = clock()
-        end = floor_time(now - self.offset, self.step)
-        start = end - pd.Timedelta(self.model.fit_window) if start is None else start
-        reading = self.read(self.request(floor_time(start, self.step), end))
-        result = FitResult(warnings=reading.warnings, calendar_errors=read_calendars(self.monitor.calendar.values()))
-        confirm_rows = self.monitor.events.confirm_rows
-        usable = {group for group in reading.frames if only_missing and self.models.is_usable(self.name, group)}
-        missing = [group for group in reading.frames if group not in usable]
-        result.current.extend(group for group in reading.frames if group in usable)
+def _chosen(
+    monitor: Monitor,
+    parts: Parts,
+    cold: ColdStart | None,
+    frames: Mapping[Group, Frame],
+    firsts: Mapping[Group, pd.Timestamp],
+    result: TickResult,
+    clock: Callable[[], float],
+) -> dict[Group, ModelRef]:
+    """The model of each group that has one, else its cold start; groups without a model are in ``result``."""
+    choice = choose_detectors(parts.models, monitor.name, firsts)
+    result.without_model.extend(choice.missing)
+    result.errors.extend((group_name(group), error) for group, error in choice.refused)
+    found = dict(choice.found)
+    if cold is not None:
+        missing = {group: first for group, first in firsts.items() if group not in found}
+        result.errors.extend(_fit_cold(cold, parts, cold.wanted(missing, frames), clock))
+        result.cold_start.extend(group for group in missing if cold.has(group))
+        found |= {group: ModelRef(monitor.name, group, cold=True) for group in result.cold_start}
+    return {group: found[group] for group in firsts if group in found}
 
-        def history(group: Group) -> Frame:
-            whole = reading.frames[group]
-            return self.history(group, whole.between(*spans[group]) if spans and group in spans else whole)
 
-        base = None
-        if missing:
+def _fit_cold(
+    cold: ColdStart, parts: Parts, wanted: Mapping[Group, pd.Timestamp], clock: Callable[[], float]
+) -> list[tuple[str, TsdiffError]]:
+    """Fit fallbacks on the rows before those to score; gives what failed.
+
+    A group with too little history is left out, without an error. Stops after one ``infer_every``: the groups left over
+    have their turn at later ticks.
+    """
+    if not wanted:
+        return []
+    monitor, errors = cold.monitor, list[tuple[str, TsdiffError]]()
+    began, budget = clock(), monitor.scheduler.infer_every.total_seconds()
+    start = min(cold.span(first)[0] for first in wanted.values())
+    try:
+        request = monitor.request(start, max(wanted.values()), wanted)
+        histories = read_whole(parts.reader, monitor.name, request).frames
+    except SourceError as error:  # the rows to score have been read: groups with a model are not held up
+        return [("cold start", error)]
+
+    def tasks() -> Iterator[FitTask]:
+        for group, first in wanted.items():
+            if group not in histories or clock() - began > budget:
+                continue
             try:
-                base = shared_network(
-                    self, reading.frames, history, only_missing=only_missing, progress=progress, clock=clock
-                )
-            except Exception as error:  # a bug in the network they share must not end the fit without a report
-                known = error if isinstance(error, TsdiffError) else unexpected(error, monitor=self.name)
-                result.errors.extend((group_name(group), known) for group in missing)
-                missing = []
-        for group in missing:
-            try:
-                frame = history(group)
-                mark = fingerprint(frame, self.model, confirm_rows, base)
-                if self.models.is_current(self.name, group, mark):
-                    result.current.append(group)
-                    continue
-                detector = fit_detector(
-                    frame,
-                    self.model,
-                    base=base,
-                    confirm_rows=confirm_rows,
-                    progress=lambda done, total, group=group: progress(group, done, total),  # type: ignore[misc]
-                    clock=clock,
-                )
-                self.models.put(self.name, group, detector, mark)
-            except TsdiffError as error:
-                result.errors.append((group_name(group), error))
+                history = stored_history(monitor, parts.store, group, histories[group].between(*cold.span(first)))
+                task = cold.task(group, history)
+            except DataError:  # not enough rows yet
                 continue
             except Exception as error:  # a bug in one group must not stop the others
-                result.errors.append((group_name(group), unexpected(error, monitor=self.name, group=group_name(group))))
+                errors.append((group_name(group), _known_error(error, monitor.name)))
                 continue
-            result.fitted.append(group)
-        result.seconds = clock() - began
-        return result
+            if task is not None:
+                yield task
 
-    def tick(
-        self,
-        now: pd.Timestamp,
-        *,
-        since: pd.Timestamp | None = None,
-        since_by_group: Mapping[Group, pd.Timestamp] | None = None,
-        groups: Collection[Group] | None = None,
-        cold_start: bool = False,
-        absent: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> TickResult:
-        """Score every row not scored yet that is older than ``now`` less the scheduler's offset.
+    for outcome in parts.fitter.fit(tasks(), progress=lambda *_: None, clock=clock):
+        if isinstance(outcome, Fitted):
+            try:
+                parts.models.put_cold(monitor.name, outcome.task.group, outcome.detector)
+            except Exception as error:  # a disk that is full must not stop the others
+                errors.append((group_name(outcome.task.group), _known_error(error, monitor.name)))
+        elif not isinstance(outcome.error, DataError):  # which says that there are not enough rows yet
+            errors.append((group_name(outcome.group), outcome.error))
+    return errors
 
-        A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
-        ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model,
-        with ``cold_start`` also those for which something can stand in until they have one; the monitor's allowance of
-        alarms is split over them, by default over all that the source has now or that were scored within
-        ``forget_after``. Raises ``SourceError`` when the source cannot answer: no verdict is made from that. With
-        ``absent``, groups that stopped reporting have events too.
-        """
-        end = floor_time(now - self.offset, self.step)
-        oldest = end - pd.Timedelta(self.max_catchup) if since is None else floor_time(since, self.step)
-        due = self._due(oldest)
-        cold = self._cold_start() if cold_start else None
-        context = self.step * max(self.model.window, 0 if cold is None else cold.config.window)
-        # A group that went away must not make every later tick read back to its last row: the others say what to read.
-        recent = max(due.values(), default=oldest) - context
-        starts = [time for time in due.values() if time >= recent]
-        if since is None:
-            starts.append(end - max(pd.Timedelta(self.scheduler.infer_every), self.step))
-        start = max(min(starts, default=oldest), oldest)
-        if start >= end:
-            return TickResult()
-        reading = self.read(self.request(start - context, end))
-        frames, warnings = dict(reading.frames), reading.warnings
-        back = {
-            group for group, time in due.items() if time < start and group in frames and any_since(frames[group], time)
-        }
-        if back:
-            again = self.read(self.request(min(due[group] for group in back) - context, end))
-            frames |= {group: frame for group, frame in again.frames.items() if group in back}
-            warnings = tuple(dict.fromkeys(warnings + again.warnings))
-        result = TickResult(warnings=warnings, scored_until=end)
-        share = self._share(frames, end) if groups is None else self.monitor.alarms_per_week / max(len(groups), 1)
-        result.without_model.extend(group for group in frames if groups is not None and group not in groups)
-        firsts = {
-            group: due.get(group, max((since_by_group or {}).get(group, start), start))
-            for group in frames
-            if group not in result.without_model
-        }
-        result.calendar_errors = read_calendars(self.monitor.calendar.values())
-        detectors = group_detectors(self, cold, firsts, frames, result, clock)
-        score_groups(self, detectors, frames, firsts, share, result)
-        if absent:
-            track_absences(self, end, result)
-        return result
 
-    def history(self, group: Group, frame: Frame) -> Frame:
-        """What is to be learnt from: without rows inside known events or times of the calendar, values that cannot be
-        right, and empty ends. Of an event that ended because its level became normal, the rows at that level are kept,
-        unless somebody called it real.
+def _known(
+    monitor: Monitor, states: Mapping[Group, GroupState], frames: Collection[Group], end: pd.Timestamp
+) -> int:
+    """How many groups share the allowance: those read now, and scored ones of which something was read of late."""
+    recent = {
+        group
+        for group, state in states.items()
+        if state.last_scored is not None
+        and state.last_seen is not None
+        and end - state.last_seen - monitor.step < monitor.config.forget_after
+    }
+    return len(recent.union(frames))
 
-        The metrics come sorted, so that what is learnt does not depend on the order in which the source gave them.
-        """
-        frame = frame.select(sorted(frame.names))
-        calendar = covered(self.monitor.calendar.values(), group, frame.times, "quiet", "exclude")
-        frame = masked(frame, outside(data_ranges(self.monitor, frame.series), frame.values) | calendar[:, None])
-        events = self.store.events(monitor=self.name, start=frame.start, end=frame.end)
-        known = called(self.store.feedback(self.name), events)
-        unlearned = [one for one in events if one.group == group and (one.id not in known or known[one.id].is_incident)]
-        spans = [(one.start, one.end if one.id in known else one.adapted_from or one.end) for one in unlearned]
-        return trimmed(without(frame, spans))
 
-    def read(self, request: ReadRequest) -> Reading:
-        """Ask the source. Raises ``SourceError`` when it cannot answer, or leaves something out."""
-        reading = self.reader.read(request)
-        if reading.partial:
-            raise SourceError(
-                f"monitor {self.name}: the source gave only part of an answer "
-                f"({'; '.join(reading.warnings) or 'it does not say why'}); no score is made from it",
-                reason="partial",
-            )
-        return reading
+def _absences(
+    monitor: Monitor,
+    store: Store,
+    states: Mapping[Group, GroupState],
+    seen: Mapping[Group, pd.Timestamp],
+    end: pd.Timestamp,
+    result: TickResult,
+) -> list[EventChange]:
+    """The changes of absences among groups that were scored before; a failure is in ``result``."""
+    config = monitor.config
+    if config.absent_after is None:
+        return []
+    last_seen = {}
+    for group, state in states.items():
+        times = [time for time in (state.last_seen, state.last_scored, seen.get(group)) if time is not None]
+        if state.last_scored is not None:
+            last_seen[group] = max(times)
+    at = pd.DatetimeIndex([end])
+    try:
+        return absences(
+            monitor.name,
+            last_seen,
+            store.events(monitor.name, state="open"),
+            end=end,
+            step=monitor.step,
+            absent_after=pd.Timedelta(config.absent_after),
+            forget_after=pd.Timedelta(config.forget_after),
+            is_excluded=lambda group: bool(covered(config.calendar.values(), group, at, "exclude")[0]),
+        )
+    except Exception as error:  # what was scored must be committed all the same
+        result.errors.append(("absences", _known_error(error, monitor.name)))
+        return []
 
-    def _share(self, frames: Collection[Group], end: pd.Timestamp) -> float:
-        """Each known group's share of the alarms; those of which nothing was read this time have theirs too."""
-        last = self.store.last_scored(self.name)
-        known = {group for group, time in last.items() if end - time - self.step < self.monitor.forget_after}
-        return share_of(self.monitor.alarms_per_week, len(known.union(frames)))
 
-    def _cold_start(self) -> ColdStart | None:
-        if isinstance(self.model, DiffusionModelConfig) and (self.model.shared or self.model.cold_start != "none"):
-            return ColdStart(self, self.model)
-        return None
-
-    def _due(self, oldest: pd.Timestamp) -> dict[Group, pd.Timestamp]:
-        """Where each group that has been scored before goes on, not before ``oldest``."""
-        last = self.store.last_scored(self.name)
-        return {group: max(time + self.step, oldest) for group, time in last.items()}
+def _known_error(error: Exception, monitor: str) -> TsdiffError:
+    return error if isinstance(error, TsdiffError) else unexpected(error, monitor=monitor)

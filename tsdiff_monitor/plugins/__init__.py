@@ -9,6 +9,7 @@ Built-in plug-ins enter through this same door. Conformance kits: :mod:`tsdiff_m
 from tsdiff_monitor.plugins.context import Context
 from tsdiff_monitor.plugins.contracts import (
     Extent,
+    GroupSelector,
     History,
     Incident,
     Measured,
@@ -27,6 +28,7 @@ from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
 __all__ = [
     "Context",
     "Extent",
+    "GroupSelector",
     "History",
     "Incident",
     "Kind",

@@ -15,6 +15,7 @@ from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = [
     "Extent",
+    "GroupSelector",
     "History",
     "Incident",
     "Measured",
@@ -53,13 +54,18 @@ class Query:
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """Rows ``start <= t < end`` of ``queries`` on a grid of ``step``, split into groups by the ``groupby`` labels."""
+    """Rows ``start <= t < end`` of ``queries`` on a grid of ``step``, split into groups by the ``groupby`` labels.
+
+    ``groups``: only these are wanted, None: all. A reader may answer with others as well, which are dropped; one that
+    can ask its source for them alone says so (:class:`GroupSelector`).
+    """
 
     queries: tuple[Query, ...]
     start: pd.Timestamp
     end: pd.Timestamp
     step: pd.Timedelta
     groupby: tuple[str, ...] = ()
+    groups: frozenset[Group] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,16 @@ class History(Protocol):
     def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
         """The labelled incidents within the request's span and groups; None when the source carries no labels."""
         ...
+
+
+@runtime_checkable
+class GroupSelector(Protocol):
+    """Optional, beside :class:`Reader`: one that reads only ``ReadRequest.groups`` from its source, at less cost.
+
+    The class says so by ``selects_groups = True``. The host then reads long histories in portions of groups.
+    """
+
+    selects_groups: bool
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ import pandas as pd
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import DamagedModelError, DataError, ModelError, SourceError, TsdiffError
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Extent, History, Reader, Reading, ReadRequest
 from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
 from tsdiff_monitor.timeseries.selection import without

@@ -19,7 +19,7 @@ from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.injection import KINDS, Kind, generated_kinds
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.alarm_rate import share_of
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.rehearsal.examples import Example, Examples
 from tsdiff_monitor.rehearsal.following import Following
 from tsdiff_monitor.rehearsal.ground import Ground, fitted, survey

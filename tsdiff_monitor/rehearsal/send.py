@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
-from tsdiff_monitor.delivery.recipients import audience
+from tsdiff_monitor.delivery.recipients import Recipients
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Notifier
+from tsdiff_monitor.store.records import GroupCommit, TickCommit
 from tsdiff_monitor.store.store import Store
 
 __all__ = ["Sent", "send"]
@@ -56,13 +57,15 @@ def send(
         dispatcher = Dispatcher(
             store, notifiers, now=now, random=jitter, observe=attempts.append, sleep=sleep, give_up_after=_GIVE_UP
         )
-        hears = audience(monitor.model_copy(update={"calendar": {}}), routes, store)
+        recipients = Recipients(monitor.notify, routes)
         wanted: dict[str, int] = {}
 
         def tell(change: EventChange) -> None:
-            for name in hears(change):
+            names = recipients.of(change, store.notified([change.event.id]).get(change.event.id, ()))
+            for name in names:
                 wanted[name] = wanted.get(name, 0) + 1
-            store.commit(change.event.monitor, change.event.group, None, None, [change], hears)
+            part = GroupCommit(change.event.group, [change])
+            store.commit_tick(TickCommit(change.event.monitor, [part], recipients={change.key: names}))
             deadline = now() + _PATIENCE
             dispatcher.drain(deadline)
             while store.counts()["pending"] and now() < deadline:

@@ -13,15 +13,16 @@ from tsdiff_monitor.backtest.report.summary import GRACE_STEPS, TOP_CULPRITS
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.injection import Incident
-from tsdiff_monitor.pipeline.results import TickResult
-from tsdiff_monitor.pipeline.score import score_groups
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.advance import advance
+from tsdiff_monitor.pipeline.detectors import ModelRef
+from tsdiff_monitor.pipeline.pipeline import Pipeline
+from tsdiff_monitor.pipeline.score import LocalScorer, make_tasks
 from tsdiff_monitor.rehearsal.following import Following
 from tsdiff_monitor.rehearsal.ground import Ground
 from tsdiff_monitor.rehearsal.incidents import Pass
 from tsdiff_monitor.rehearsal.outcome import Trial
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.timeseries.frame import Frame
+from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.selection import without
 
 __all__ = ["Scene", "Stage", "judged", "quiet_rows", "tail_rows"]
@@ -78,16 +79,30 @@ class Stage:
         return _played(pipeline, self.detector, self.ground, scene, self.alarms_per_week)
 
 
+@dataclass(frozen=True)
+class _OneModel:
+    """The model of the one group that is played."""
+
+    detector: Detector
+
+    def get(self, monitor: str, group: Group, *, cold: bool = False) -> Detector:  # noqa: ARG002
+        return self.detector
+
+
 def _played(
     pipeline: Pipeline, detector: Detector, ground: Ground, scene: Scene, alarms_per_week: float
 ) -> list[EventChange]:
-    result = TickResult()
-    group = ground.group
-    score_groups(pipeline, {group: detector}, {group: scene.frame}, {group: scene.first}, alarms_per_week, result)
-    for where, error in result.errors:
+    monitor, models, group = pipeline.spec, _OneModel(detector), ground.group
+    chosen = {group: ModelRef(monitor.name, group)}
+    tasks, failures, _ = make_tasks(
+        monitor, models, chosen, {group: scene.frame}, {group: scene.first}, alarms_per_week
+    )
+    states = {group: pipeline.store.group_state(monitor.name, group)}
+    done = advance(monitor, tasks, models=models, scorer=LocalScorer(models), store=pipeline.store, states=states)
+    for where, error in (*((group_name(one.group), one.error) for one in failures), *done.errors):
         if where != "details":  # a message without a picture is better than none
             raise error
-    return result.changes
+    return done.changes
 
 
 def quiet_rows(ground: Ground, changes: Sequence[EventChange], margin: int) -> tuple[Ground, int]:

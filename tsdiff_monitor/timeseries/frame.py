@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ class Frame:
         first, step = self.start.value, self.step.value
         return pd.DatetimeIndex(np.arange(len(self), dtype=np.int64) * step + first, dtype="datetime64[ns, UTC]")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The ``K`` series names."""
         return tuple(series.name for series in self.series)

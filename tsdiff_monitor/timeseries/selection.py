@@ -25,13 +25,15 @@ def aligned(frame: Frame, names: Sequence[str], step_seconds: float) -> Frame:
             f"the rows are {frame.step.total_seconds():g} s apart, but the model was fit on rows "
             f"{step_seconds:g} s apart; fit again, or give both the same step"
         )
+    if frame.names == tuple(names):
+        return frame
     absent, unknown = sorted(set(names) - set(frame.names)), sorted(set(frame.names) - set(names))
     if absent or unknown:
         parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(unknown)}"] * bool(unknown)
         raise SchemaMismatchError(
             f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
         )
-    return frame if list(frame.names) == list(names) else frame.select(names)
+    return frame.select(names)
 
 
 def any_since(frame: Frame, start: pd.Timestamp) -> bool:

@@ -21,7 +21,6 @@ from tsdiff_alerts.alertmanager.labels import LABEL, OWN_LABELS, annotations_of,
 from tsdiff_alerts.http_options import ServerOptions, parsed
 from tsdiff_alerts.http_post import HttpSender, safe_url
 from tsdiff_alerts.message.phrases import json_text
-from tsdiff_alerts.text import json_text
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import ANOMALY, EventChange
 from tsdiff_monitor.plugins import Context, Receipt

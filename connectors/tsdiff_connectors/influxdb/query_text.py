@@ -12,7 +12,6 @@ from datetime import timedelta
 
 from tsdiff_connectors.influxdb.config import Language
 from tsdiff_connectors.influxdb.dialects import duration, time_literal
-from tsdiff_connectors.influxdb.languages import duration, time_literal
 from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["check_given", "fill_in", "is_given", "labels_ends"]

@@ -21,7 +21,6 @@ import orjson
 import pandas as pd
 
 from tsdiff_connectors.queue.samples import Labels
-from tsdiff_connectors.write_samples import Labels
 from tsdiff_monitor.timeseries.frame import Series
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 

@@ -21,9 +21,6 @@ from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.queue.drain import Drain, Target
 from tsdiff_connectors.queue.queue import WriteQueue
 from tsdiff_connectors.queue.series import OWN_LABELS, SERIES, SeriesName, score_rows
-from tsdiff_connectors.score_series import OWN_LABELS, SERIES, SeriesName, score_rows
-from tsdiff_connectors.write_drain import Drain, Target
-from tsdiff_connectors.write_queue import WriteQueue
 from tsdiff_monitor.errors import StoreError, WriteError
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.durations import Duration

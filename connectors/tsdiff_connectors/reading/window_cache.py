@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tsdiff_connectors.grouping import grid_ns
 from tsdiff_connectors.reading.grouping import grid_ns
 from tsdiff_monitor.plugins import Query, Reading, ReadRequest
 from tsdiff_monitor.timeseries.frame import Frame, Group, Series

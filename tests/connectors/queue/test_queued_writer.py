@@ -15,11 +15,6 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from structlog.testing import capture_logs
-from tsdiff_connectors.influx_writer import InfluxWriter
-from tsdiff_connectors.queued_writer import QueuedWriter, WriterOptions
-from tsdiff_connectors.remote_write import RemoteWriter
-from tsdiff_connectors.victoria_writer import VictoriaWriter
-from tsdiff_connectors.write_samples import Samples
 
 from tests.connectors.queue.test_bisecting import failure
 from tests.connectors.queue.test_write_drain import FakeTarget

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
-from tsdiff_connectors.score_series import SERIES, score_rows, unpacked
-from tsdiff_connectors.write_samples import Labels, Samples
 
 from tsdiff_connectors.queue.samples import Labels, Samples
 from tsdiff_connectors.queue.series import SERIES, score_rows, unpacked

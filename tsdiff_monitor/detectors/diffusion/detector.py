@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -259,7 +259,10 @@ class DiffusionDetector:
 
 
 def _plans(config: DiffusionModelConfig, metrics: int) -> tuple[ScoringPlan, ...]:
-    return (
-        stream_plan(config.window, metrics, sigma=_SIGMA, seed=config.seed),
-        batch_plan(config.window, metrics, sigma=_SIGMA),
-    )
+    return _plans_of(config.window, metrics, config.seed)
+
+
+@lru_cache(maxsize=64)
+def _plans_of(window: int, metrics: int, seed: int) -> tuple[ScoringPlan, ...]:
+    """The plans of all groups of one size: made once, for a tick scores thousands of them."""
+    return stream_plan(window, metrics, sigma=_SIGMA, seed=seed), batch_plan(window, metrics, sigma=_SIGMA)
