@@ -1,11 +1,13 @@
 """Groups that stopped reporting: an event of their own, from the last row that held a value until the next one.
 
 Only a source that answered, and answered whole, can say that a group is gone: where it could not, nothing is known.
+What was read says so, not what was scored: a group whose model cannot be used reports all the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,17 +16,24 @@ from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.event import ABSENT, Change, Ending, Event, EventChange, Severity
 from tsdiff_monitor.events.tracker import event_id
-from tsdiff_monitor.frame import Group
+from tsdiff_monitor.frame import Frame, Group
+from tsdiff_monitor.frame_edits import trimmed
 from tsdiff_monitor.incidents_commit import Scored, commit_together
 from tsdiff_monitor.results import TickResult
 
 if TYPE_CHECKING:
     from tsdiff_monitor.pipeline import Pipeline
 
-__all__ = ["track_absences"]
+__all__ = ["newest_rows", "track_absences"]
 
 _LEAST_ROWS = 3
 """Fewer empty rows may only be late."""
+
+
+def newest_rows(frames: Mapping[Group, Frame]) -> dict[Group, pd.Timestamp]:
+    """The newest row that holds a value, of each group that has one."""
+    held = {group: trimmed(frame, head=False) for group, frame in frames.items()}
+    return {group: frame.times[-1] for group, frame in held.items() if len(frame)}
 
 
 def track_absences(pipeline: Pipeline, end: pd.Timestamp, result: TickResult) -> None:
@@ -41,7 +50,7 @@ def track_absences(pipeline: Pipeline, end: pd.Timestamp, result: TickResult) ->
     known_events = [event for event in store.events(pipeline.name, state="open") if not event.members]
     open_events = {event.group: event for event in known_events if event.kind == ABSENT}
     changes = []
-    for group, last in store.last_scored(pipeline.name).items():
+    for group, last in store.last_seen(pipeline.name).items():
         silent_since, known = last + pipeline.step, open_events.get(group)
         silent = end - silent_since
         if known is not None and (known.start < silent_since or silent >= monitor.forget_after):

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import pandas as pd
 
-from tsdiff_monitor.absence import track_absences
+from tsdiff_monitor.absence import newest_rows, track_absences
 from tsdiff_monitor.cold_start import ColdStart
 from tsdiff_monitor.config.models import DiffusionModelConfig, ModelConfig
 from tsdiff_monitor.config.monitors import MonitorConfig
@@ -153,7 +153,7 @@ class Pipeline:
         A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
         ``max_catchup`` back unless ``since`` is given. Only ``groups`` are scored, by default all that have a model,
         with ``cold_start`` also those for which something can stand in until they have one; the monitor's allowance of
-        alarms is split over them, by default over all that the source has now or that were scored within
+        alarms is split over them, by default over all that the source has now or had within
         ``forget_after``. Raises ``SourceError`` when the source cannot answer: no verdict is made from that. With
         ``absent``, groups that stopped reporting have events too.
         """
@@ -189,6 +189,7 @@ class Pipeline:
         }
         detectors = group_detectors(self, cold, firsts, frames, result, clock)
         score_groups(self, detectors, frames, firsts, share, result)
+        self.store.saw(self.name, newest_rows(frames))
         if absent:
             track_absences(self, end, result)
         return result
@@ -222,7 +223,7 @@ class Pipeline:
 
     def _share(self, frames: Collection[Group], end: pd.Timestamp) -> float:
         """Each known group's share of the alarms; those of which nothing was read this time have theirs too."""
-        last = self.store.last_scored(self.name)
+        last = self.store.last_seen(self.name)
         known = {group for group, time in last.items() if end - time - self.step < self.monitor.forget_after}
         return share_of(self.monitor.alarms_per_week, len(known.union(frames)))
 
