@@ -189,9 +189,14 @@ class Pipeline:
         }
         detectors = group_detectors(self, cold, firsts, frames, result, clock)
         score_groups(self, detectors, frames, firsts, share, result)
-        self.store.saw(self.name, newest_rows(frames))
-        if absent:
-            track_absences(self, end, result)
+        try:
+            self.store.saw(self.name, newest_rows(frames))
+            if absent:
+                track_absences(self, end, result)
+        except TsdiffError as error:  # what was committed is to be known all the same
+            result.errors.append(("absences", error))
+        except Exception as error:
+            result.errors.append(("absences", unexpected(error, monitor=self.name)))
         return result
 
     def history(self, group: Group, frame: Frame) -> Frame:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.events.event import ABSENT, Change, EventChange
+from tsdiff_monitor.errors import SourceError, StoreError
+from tsdiff_monitor.events.event import ABSENT, Change, Event, EventChange
 from tsdiff_monitor.frame import Frame, Group
 from tsdiff_monitor.pipeline import Pipeline
+from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader
 
 WEB_1: Group = (("instance", "web-1"),)
@@ -169,3 +171,55 @@ def test_metrics_of_other_names_are_a_report(
     other = tuple(dataclasses.replace(one, name=f"new_{one.name}") for one in frames[WEB_2].series)
     renamed = {**frames, WEB_2: dataclasses.replace(frames[WEB_2], series=other)}
     assert watched(dataclasses.replace(pipeline, reader=MemoryReader(renamed)), history_end, 20) == []
+
+
+class FailingStore(Store):
+    """Cannot say which events are open, or what was read: ``failure`` is raised in the method ``broken``."""
+
+    failure: Exception | None = None
+    broken = ""
+
+    def events(self, *args: Any, **options: Any) -> list[Event]:
+        self._fail("events")
+        return super().events(*args, **options)
+
+    def saw(self, *args: Any, **options: Any) -> None:
+        self._fail("saw")
+        super().saw(*args, **options)
+
+    def _fail(self, method: str) -> None:
+        if self.failure is not None and method == self.broken:
+            raise self.failure
+
+
+@pytest.mark.parametrize("broken", ["saw", "events"])
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (StoreError("the disk is full"), "the disk is full"),
+        (ZeroDivisionError("secret"), "unexpected ZeroDivisionError"),
+    ],
+)
+def test_absences_that_fail_do_not_hide_what_was_scored(
+    make_pipeline: MakePipeline,
+    gone: dict[Group, Frame],
+    history_end: pd.Timestamp,
+    tmp_path: Path,
+    broken: str,
+    failure: Exception,
+    text: str,
+) -> None:
+    """Their error is one of the tick's, whose result names all groups committed; the next tick finds what is absent."""
+    with FailingStore(tmp_path / "failing.sqlite") as store:
+        pipeline = make_pipeline(MemoryReader(gone), store=store)
+        watched(pipeline, history_end, 10)
+        store.broken, store.failure = broken, failure
+        now = history_end + 21 * STEP
+        result = pipeline.tick(now, absent=True)
+        assert (result.groups, result.scored_until) == (1, now)
+        ((where, error),) = result.errors
+        assert where == "absences" and text in str(error) and "secret" not in str(error)
+        store.failure = None
+        again = pipeline.tick(now + STEP, absent=True)
+        assert again.errors == []
+        assert [(one.change, one.event.group) for one in again.changes] == [(Change.opened, WEB_2)]
