@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.events.event import ABSENT, Change, EventChange
+from tsdiff_monitor.errors import SourceError, StoreError
+from tsdiff_monitor.events.event import ABSENT, Change, Event, EventChange
 from tsdiff_monitor.pipeline.pipeline import Pipeline
+from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader
 from tsdiff_monitor.timeseries.frame import Frame, Group
 
@@ -120,3 +122,104 @@ def test_an_absence_survives_a_restart(
     second = make_pipeline(MemoryReader(gone), store=first.store)
     (resolved,) = watched(second, history_end, 45)
     assert (opened.event.id, resolved.change) == (resolved.event.id, Change.resolved)
+
+
+def unusable(pipeline: Pipeline, group: Group) -> None:
+    """The group's model is of another version from now on, for whoever reads it."""
+    card = pipeline.models.path("hosts", group) / "card.json"
+    text = card.read_text()
+    assert '"schema_version": 3' in text
+    card.write_text(text.replace('"schema_version": 3', '"schema_version": 99'))
+
+
+def test_a_group_that_cannot_be_scored_is_not_absent(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """While it is read, it reports, whatever is wrong with its model; the error is another matter."""
+    working = make_pipeline(MemoryReader(frames))
+    watched(working, history_end, 5)
+    unusable(working, WEB_2)
+    broken = make_pipeline(MemoryReader(frames), store=working.store, monitor={"absent_after": "30m"})
+    assert watched(broken, history_end, 25) == []
+    result = broken.tick(history_end + 26 * STEP, absent=True)
+    assert [where for where, _ in result.errors] == ["instance=web-2"]
+    assert broken.store.last_seen("hosts")[WEB_2] == history_end + 25 * STEP
+    assert broken.store.last_scored("hosts")[WEB_2] == history_end + 4 * STEP
+
+
+def test_an_absence_of_a_group_that_cannot_be_scored(
+    make_pipeline: MakePipeline, gone: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """It opens when nothing more is read, and ends when values are read again, though none of them is scored."""
+    working = make_pipeline(MemoryReader(gone))
+    watched(working, history_end, 5)
+    unusable(working, WEB_2)
+    broken = make_pipeline(MemoryReader(gone), store=working.store, monitor={"absent_after": "30m"})
+    opened, resolved = watched(broken, history_end, 45)
+    silent = history_end + 10 * STEP
+    assert (opened.event.group, opened.event.start) == (WEB_2, silent)
+    assert (resolved.change, resolved.event.end) == (Change.resolved, silent + 20 * STEP)
+    assert broken.store.last_scored("hosts")[WEB_2] == history_end + 4 * STEP
+
+
+def test_metrics_of_other_names_are_a_report(
+    make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp
+) -> None:
+    """A group none of whose metrics its model knows is in error, and not absent."""
+    pipeline = make_pipeline(MemoryReader(frames), monitor={"absent_after": "30m"})
+    watched(pipeline, history_end, 5)
+    other = tuple(dataclasses.replace(one, name=f"new_{one.name}") for one in frames[WEB_2].series)
+    renamed = {**frames, WEB_2: dataclasses.replace(frames[WEB_2], series=other)}
+    assert watched(dataclasses.replace(pipeline, reader=MemoryReader(renamed)), history_end, 20) == []
+
+
+class FailingStore(Store):
+    """Cannot say which events are open, or what was read: ``failure`` is raised in the method ``broken``."""
+
+    failure: Exception | None = None
+    broken = ""
+
+    def events(self, *args: Any, **options: Any) -> list[Event]:
+        self._fail("events")
+        return super().events(*args, **options)
+
+    def saw(self, *args: Any, **options: Any) -> None:
+        self._fail("saw")
+        super().saw(*args, **options)
+
+    def _fail(self, method: str) -> None:
+        if self.failure is not None and method == self.broken:
+            raise self.failure
+
+
+@pytest.mark.parametrize("broken", ["saw", "events"])
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (StoreError("the disk is full"), "the disk is full"),
+        (ZeroDivisionError("secret"), "unexpected ZeroDivisionError"),
+    ],
+)
+def test_absences_that_fail_do_not_hide_what_was_scored(
+    make_pipeline: MakePipeline,
+    gone: dict[Group, Frame],
+    history_end: pd.Timestamp,
+    tmp_path: Path,
+    broken: str,
+    failure: Exception,
+    text: str,
+) -> None:
+    """Their error is one of the tick's, whose result names all groups committed; the next tick finds what is absent."""
+    with FailingStore(tmp_path / "failing.sqlite") as store:
+        pipeline = make_pipeline(MemoryReader(gone), store=store)
+        watched(pipeline, history_end, 10)
+        store.broken, store.failure = broken, failure
+        now = history_end + 21 * STEP
+        result = pipeline.tick(now, absent=True)
+        assert (result.groups, result.scored_until) == (1, now)
+        ((where, error),) = result.errors
+        assert where == "absences" and text in str(error) and "secret" not in str(error)
+        store.failure = None
+        again = pipeline.tick(now + STEP, absent=True)
+        assert again.errors == []
+        assert [(one.change, one.event.group) for one in again.changes] == [(Change.opened, WEB_2)]

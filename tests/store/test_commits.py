@@ -93,3 +93,20 @@ def test_a_database_that_fails_is_no_groups_fault(tmp_path: Path) -> None:
         assert contents(store) == (set(), [], {})
         store.commit_all("hosts", [part(A), part(B)], [opened("both")], ["inbox"])
         assert contents(store)[0] == {"a", "b", "both"}
+
+
+def test_what_was_read_is_kept_in_one_transaction(tmp_path: Path) -> None:
+    """Of groups scored before, the newest row only; when none is newer, as after a commit, nothing is written."""
+    begun: list[str] = []
+    with Store(tmp_path / "seen.sqlite") as store:
+        five, nine = (T0 + pd.Timedelta(minutes=n) for n in (5, 9))
+        store.commit_all("hosts", [part(A), part(B)], [], [])
+        store._database._open().set_trace_callback(lambda sql: begun.append(sql) if sql.startswith("BEGIN") else None)
+        store.saw("hosts", {A: five, B: T0, C: nine})
+        assert (store.last_seen("hosts"), begun) == ({A: five, B: five}, [])
+        store.saw("hosts", {A: nine, B: nine, C: nine})
+        assert store.last_seen("hosts") == {A: nine, B: nine}
+        assert store.last_scored("hosts") == {A: five, B: five}
+        assert len(begun) == 1
+        store.commit("hosts", A, nine - pd.Timedelta(minutes=1), {}, [], [])
+        assert store.last_seen("hosts") == {A: nine, B: nine}

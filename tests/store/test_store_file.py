@@ -11,6 +11,7 @@ import pytest
 
 from tests.store.changes import GROUP, MINUTE, T0, commit, make_change
 from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.store.columns import labels_text, ns_of
 from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.schema import MIGRATIONS
 from tsdiff_monitor.store.store import GroupState, Store
@@ -67,6 +68,19 @@ def test_older_stores_are_migrated(tmp_path: Path) -> None:
         assert database.read("PRAGMA user_version") == [(len(later),)]
         assert database.read("SELECT note FROM events") == [(None,)]
         database.close()
+
+
+def test_groups_of_an_older_store_were_seen_when_they_were_scored(tmp_path: Path) -> None:
+    """What was read of them after the last row scored is not known; no group seems to have been gone."""
+    path = tmp_path / "state.db"
+    old = Database(path, migrations=MIGRATIONS[:2])
+    with old.transaction() as connection:
+        connection.execute(
+            "INSERT INTO groups (monitor, labels, last_scored) VALUES ('hosts', ?, ?)", (labels_text(GROUP), ns_of(T0))
+        )
+    old.close()
+    with Store(path) as store:
+        assert store.last_seen("hosts") == store.last_scored("hosts") == {GROUP: T0}
 
 
 def test_a_failed_migration_leaves_the_old_store(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ __all__ = ["FitResult", "TickResult"]
 
 @dataclass
 class TickResult:
-    """What one tick did. ``errors`` are per group (or writer): they stopped that one, not the others.
+    """What one tick did. ``errors`` are per group, or writer, or of ``absences``: they stopped that, not the others.
 
     ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by what stands in meanwhile.
     ``calendar_errors`` are the calendar files that could not be read; what was read of them last stayed in use.

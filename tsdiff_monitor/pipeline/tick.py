@@ -170,9 +170,7 @@ def _fit_cold(
     return errors
 
 
-def _known(
-    monitor: Monitor, states: Mapping[Group, GroupState], frames: Collection[Group], end: pd.Timestamp
-) -> int:
+def _known(monitor: Monitor, states: Mapping[Group, GroupState], frames: Collection[Group], end: pd.Timestamp) -> int:
     """How many groups share the allowance: those read now, and scored ones of which something was read of late."""
     recent = {
         group

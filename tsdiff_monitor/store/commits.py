@@ -77,6 +77,23 @@ class Commits:
             if causes:
                 raise PartsError(causes)
 
+    def saw(self, monitor: str, newest: Mapping[Group, pd.Timestamp]) -> None:
+        """Keep the ``newest`` row with a value that was read of each group, where it is newer than what is stored.
+
+        Groups that were never scored are passed over. One transaction at most, and none when nothing is newer, as when
+        all rows read have been committed.
+        """
+        rows = self._database.read("SELECT labels, last_seen FROM groups WHERE monitor = ?", (monitor,))
+        read = {labels_text(group): ns_of(time) for group, time in newest.items()}
+        newer = [
+            (read[labels], monitor, labels)
+            for labels, last in rows
+            if labels in read and (last is None or read[labels] > last)
+        ]
+        if newer:
+            with self._database.transaction() as connection:
+                connection.executemany("UPDATE groups SET last_seen = ? WHERE monitor = ? AND labels = ?", newer)
+
     def _commit_group(
         self, connection: sqlite3.Connection, monitor: str, part: GroupCommit, notifiers: _Audience
     ) -> None:
@@ -92,11 +109,13 @@ class Commits:
                 "run one tsdiff-monitor per storage path"
             )
         connection.execute(
-            "INSERT INTO groups (monitor, labels, last_scored, first_scored, tracker) VALUES (?, ?, ?, ?, ?) "
+            "INSERT INTO groups (monitor, labels, last_scored, first_scored, last_seen, tracker) "
+            "VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (monitor, labels) DO UPDATE SET last_scored = coalesce(excluded.last_scored, last_scored),"
             " first_scored = coalesce(first_scored, excluded.first_scored),"
+            " last_seen = max(coalesce(last_seen, excluded.last_seen), coalesce(excluded.last_seen, last_seen)),"
             " tracker = coalesce(excluded.tracker, tracker)",
-            (monitor, labels, last, last, tracker),
+            (monitor, labels, last, last, last, tracker),
         )
         self._commit_changes(connection, part.changes, notifiers)
 

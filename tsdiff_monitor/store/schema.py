@@ -75,7 +75,12 @@ _RECEIPTS_AND_FEEDBACK = (
     "UPDATE groups SET first_scored = last_scored",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK)
+_LAST_SEEN = (
+    "ALTER TABLE groups ADD COLUMN last_seen INTEGER",  # the newest row with a value, scored or not
+    "UPDATE groups SET last_seen = last_scored",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN)
 """Entry ``n`` turns a store of version ``n`` into one of version ``n + 1``."""
 
 

@@ -75,6 +75,14 @@ class Store(Commits, Outbox, FeedbackBook):
         )
         return {group_of(labels): time_of(last) for labels, last in rows}
 
+    def last_seen(self, monitor: str) -> dict[Group, pd.Timestamp]:
+        """The newest row with a value, scored or not, of each group that was scored before, sorted by labels."""
+        rows = self._database.read(
+            "SELECT labels, last_seen FROM groups WHERE monitor = ? AND last_scored IS NOT NULL ORDER BY labels",
+            (monitor,),
+        )
+        return {group_of(labels): time_of(last) for labels, last in rows}
+
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
         """The newest row of the monitor's very first commit; None before it."""
         rows = self._database.read("SELECT min(first_scored) FROM groups WHERE monitor = ?", (monitor,))
