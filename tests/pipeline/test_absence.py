@@ -143,7 +143,7 @@ def test_a_group_that_cannot_be_scored_is_not_absent(
     assert watched(broken, history_end, 25) == []
     result = broken.tick(history_end + 26 * STEP, absent=True)
     assert [where for where, _ in result.errors] == ["instance=web-2"]
-    assert broken.store.last_seen("hosts")[WEB_2] == history_end + 25 * STEP
+    assert broken.store.group_state("hosts", WEB_2).last_seen == history_end + 25 * STEP
     assert broken.store.last_scored("hosts")[WEB_2] == history_end + 4 * STEP
 
 
@@ -174,25 +174,16 @@ def test_metrics_of_other_names_are_a_report(
 
 
 class FailingStore(Store):
-    """Cannot say which events are open, or what was read: ``failure`` is raised in the method ``broken``."""
+    """Cannot say which events are open: ``failure`` is raised."""
 
     failure: Exception | None = None
-    broken = ""
 
     def events(self, *args: Any, **options: Any) -> list[Event]:
-        self._fail("events")
+        if self.failure is not None:
+            raise self.failure
         return super().events(*args, **options)
 
-    def saw(self, *args: Any, **options: Any) -> None:
-        self._fail("saw")
-        super().saw(*args, **options)
 
-    def _fail(self, method: str) -> None:
-        if self.failure is not None and method == self.broken:
-            raise self.failure
-
-
-@pytest.mark.parametrize("broken", ["saw", "events"])
 @pytest.mark.parametrize(
     ("failure", "text"),
     [
@@ -205,7 +196,6 @@ def test_absences_that_fail_do_not_hide_what_was_scored(
     gone: dict[Group, Frame],
     history_end: pd.Timestamp,
     tmp_path: Path,
-    broken: str,
     failure: Exception,
     text: str,
 ) -> None:
@@ -213,7 +203,7 @@ def test_absences_that_fail_do_not_hide_what_was_scored(
     with FailingStore(tmp_path / "failing.sqlite") as store:
         pipeline = make_pipeline(MemoryReader(gone), store=store)
         watched(pipeline, history_end, 10)
-        store.broken, store.failure = broken, failure
+        store.failure = failure
         now = history_end + 21 * STEP
         result = pipeline.tick(now, absent=True)
         assert (result.groups, result.scored_until) == (1, now)

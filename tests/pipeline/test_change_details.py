@@ -75,7 +75,7 @@ def test_a_picture_that_fails_does_not_lose_the_event(
     def fails(*_: object) -> None:
         raise ValueError("no memory for a picture")
 
-    monkeypatch.setattr("tsdiff_monitor.pipeline.annotate._snapshot", fails)
+    monkeypatch.setattr("tsdiff_monitor.pipeline.advance.snapshot", fails)
     pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}))
     result = pipeline.tick(end, since=history_end)
     assert result.changes

@@ -115,14 +115,14 @@ def test_a_store_that_fails_for_a_moment_changes_no_message(
 ) -> None:
     """Nothing of the incident is committed; the next tick finds all of it again and tells it as one."""
     pipeline, failures = make(hosts), [StoreError("locked")]
-    commit_all = pipeline.store.commit_all
+    commit_tick = pipeline.store.commit_tick
 
     def failing(*arguments: Any) -> None:
         if failures:
             raise failures.pop()
-        commit_all(*arguments)
+        commit_tick(*arguments)
 
-    monkeypatch.setattr(pipeline.store, "commit_all", failing)
+    monkeypatch.setattr(pipeline.store, "commit_tick", failing)
     results = replay(pipeline, hosts[HOSTS[0]], 5)
     assert [where for result in results for where, _ in result.errors] == [f"instance=web-{n}" for n in range(1, 5)]
     heard = told(pipeline)
@@ -137,10 +137,10 @@ def test_a_bug_in_grouping_silences_nothing(
     """Each group is then told of by itself, and the bug is reported without its text."""
     pipeline = make(hosts)
 
-    def broken(_name: str) -> list[EventChange]:
+    def broken(*_: object) -> None:
         raise ValueError("hunter2")
 
-    monkeypatch.setattr(pipeline.store, "changes", broken)
+    monkeypatch.setattr("tsdiff_monitor.pipeline.commit.join", broken)
     results = replay(pipeline, hosts[HOSTS[0]], 60)
     assert [where for where, _ in results[0].errors] == ["incidents"]
     assert "hunter2" not in str(results[0].errors[0][1])

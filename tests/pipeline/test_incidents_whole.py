@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +12,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import Change, Ending, EventChange
-from tsdiff_monitor.pipeline.commit import Scored, commit_together
+from tsdiff_monitor.pipeline.commit import Committed, Outcome, commit_outcomes
 from tsdiff_monitor.pipeline.pipeline import Pipeline
-from tsdiff_monitor.pipeline.results import TickResult
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, example_event
 from tsdiff_monitor.timeseries.frame import Group
@@ -37,9 +38,9 @@ def changed(number: int, at: int, sequence: int, change: Change, **fields: Any) 
     return EventChange(change, event, sequence)
 
 
-def scored(*changes: EventChange, last: pd.Timestamp | None = None) -> Scored:
+def scored(*changes: EventChange, last: pd.Timestamp | None = None) -> Outcome:
     newest = changes[-1].event
-    return Scored(newest.group, changes, last or newest.last, {"at": str(newest.last)}, rows=1)
+    return Outcome(newest.group, changes, last or newest.last, {"at": str(newest.last)}, rows=1)
 
 
 TICKS = (
@@ -53,15 +54,18 @@ TICKS = (
 """Three hosts are an incident, a fourth joins it, all end: each tick all of the groups that are due."""
 
 
-def live(pipeline: Pipeline, ticks: Sequence[Sequence[Scored]] = TICKS) -> None:
+def commit(pipeline: Pipeline, outcomes: Sequence[Outcome]) -> Committed:
+    return commit_outcomes(pipeline.spec, pipeline.store, outcomes)
+
+
+def live(pipeline: Pipeline, ticks: Sequence[Sequence[Outcome]] = TICKS) -> None:
     """Go on where the stored state ends, as a restarted process does."""
     for tick in ticks:
         known = pipeline.store.last_scored(pipeline.name)
         due = [one for one in tick if one.last is not None and known.get(one.group, T0) < one.last]
-        result = TickResult()
-        commit_together(pipeline, due, result)
-        assert result.errors == []
-        assert result.rows == result.groups == len(due)
+        done = commit(pipeline, due)
+        assert done.errors == []
+        assert done.outcomes == due
 
 
 def facts(store: Store) -> tuple[list[EventChange], list[str]]:
@@ -131,42 +135,40 @@ def test_a_crash_never_leaves_half_an_incident(bare: Callable[[Store], Pipeline]
 
 def test_a_group_that_cannot_be_committed_is_no_member(bare: Callable[[Store], Pipeline], store: Store) -> None:
     """The others are told without it, nobody waits; when it can be committed it joins them."""
-    pipeline, result = bare(store), TickResult()
+    pipeline = bare(store)
     store.commit("hosts", host(3), T0 + 5 * MINUTE, None, [], [])  # by another process, it seems
     first = [scored(changed(n, 1, 1, Change.opened)) for n in range(4)]
-    commit_together(pipeline, first, result)
+    result = commit(pipeline, first)
     assert [where for where, _ in result.errors] == ["instance=web-3"]
     assert "already scored up to 2026-03-01T00:05:00" in str(result.errors[0][1])
     (incident,) = [event for event in store.events() if event.members]
     assert {member.group for member in incident.members} == {host(0), host(1), host(2)}
     assert {event.group for event in store.events() if not event.members} == {host(0), host(1), host(2)}
-    assert result.rows == 3
+    assert len(result.outcomes) == 3
 
-    commit_together(pipeline, [scored(changed(3, 1, 1, Change.opened), last=T0 + 6 * MINUTE)], result)
+    commit(pipeline, [scored(changed(3, 1, 1, Change.opened), last=T0 + 6 * MINUTE)])
     told = [one.change for one in store.undelivered()]
     assert [(change.change, len(change.event.members)) for change in told] == [(Change.opened, 3), (Change.updated, 4)]
 
 
-def test_when_an_incident_cannot_be_told_its_members_are(
-    bare: Callable[[Store], Pipeline], store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_an_incident_cannot_be_told_its_members_are(bare: Callable[[Store], Pipeline], store: Store) -> None:
     """A bug that only the incident meets: many messages are better than none, and the bug's text stays hidden."""
-    told_of, result = store.told_of, TickResult()
 
-    def broken(event_id: str) -> tuple[str, ...]:
-        if not event_id.startswith("web-"):
-            raise ValueError("hunter2")
-        return told_of(event_id)
+    class Broken(Route):
+        def matches(self, change: EventChange, at: pd.Timestamp) -> bool:
+            if change.event.members:
+                raise ValueError("hunter2")
+            return super().matches(change, at)
 
-    monkeypatch.setattr(store, "told_of", broken)
-    commit_together(bare(store), TICKS[0], result)
+    pipeline = dataclasses.replace(bare(store), routes=(Broken(notifiers=("pager",)),))
+    result = commit(pipeline, TICKS[0])
     assert [where for where, _ in result.errors] == ["incidents"]
     assert "hunter2" not in str(result.errors[0][1])
     assert {one.change.event.group for one in store.undelivered()} == {host(0), host(1), host(2)}
     assert not any(event.members for event in store.events())
 
 
-@pytest.mark.parametrize("method", ["events", "changes", "commit_all"])
+@pytest.mark.parametrize("method", ["events", "sequences", "notified", "commit_tick"])
 def test_a_store_out_of_order_is_an_error_of_each_group(
     bare: Callable[[Store], Pipeline], store: Store, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -175,13 +177,12 @@ def test_a_store_out_of_order_is_an_error_of_each_group(
     def full(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 
-    result = TickResult()
     with monkeypatch.context() as patch:
         patch.setattr(store, method, full)
-        commit_together(bare(store), TICKS[0], result)
+        result = commit(bare(store), TICKS[0])
     assert [(where, str(error)) for where, error in result.errors] == [
         (f"instance=web-{n}", "the disk is full") for n in range(3)
     ]
-    assert (result.rows, result.groups, result.changes, store.events()) == (0, 0, [], [])
+    assert (result.outcomes, result.changes, store.events()) == ([], [], [])
     live(bare(store))
     assert len([event for event in store.events() if event.members]) == 1

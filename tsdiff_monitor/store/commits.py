@@ -13,12 +13,18 @@ from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.store.columns import labels_text, ns_of, time_of
 from tsdiff_monitor.store.database import Database
-from tsdiff_monitor.store.records import GroupCommit
+from tsdiff_monitor.store.records import GroupCommit, TickCommit
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Commits", "PartsError"]
 
-_Audience = Sequence[str] | Callable[[EventChange], Sequence[str]]
+_UPSERT = (
+    "INSERT INTO groups (monitor, labels, last_scored, first_scored, last_seen, tracker) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (monitor, labels) DO UPDATE SET last_scored = coalesce(excluded.last_scored, last_scored),"
+    " first_scored = coalesce(first_scored, excluded.first_scored),"
+    " last_seen = max(coalesce(last_seen, excluded.last_seen), coalesce(excluded.last_seen, last_seen)),"
+    " tracker = coalesce(excluded.tracker, tracker)"
+)
 
 
 class PartsError(StoreError):
@@ -35,6 +41,46 @@ class Commits:
     _database: Database
     _now: Callable[[], float]
 
+    def commit_tick(self, commit: TickCommit) -> None:
+        """Save all that a tick leaves, with a pending delivery for each change and recipient: all or nothing.
+
+        Committing the same again changes nothing: a change is known by its key. None for a part's ``last`` or
+        ``tracker`` keeps what is stored. Groups that were never scored are not ``seen``. Raises :class:`PartsError`
+        when nothing but some of the parts stands in the way, among them groups whose stored ``last_scored`` is newer:
+        another process is scoring them, and one of the two would lose events.
+        """
+        if not (commit.parts or commit.shared or self._has_news(commit)):
+            return
+        causes: dict[Group | None, Exception] = {}
+        with self._database.transaction() as connection:
+            stored = _stored(connection, commit.monitor)
+            rows = []
+            for part in commit.parts:
+                try:
+                    rows.append(self._row(commit, part, stored))
+                    self._save_changes(connection, part.changes, commit.recipients)
+                except Exception as error:
+                    _raise_of_database(error)
+                    causes[part.group] = error
+            try:
+                self._save_changes(connection, commit.shared, commit.recipients)
+            except Exception as error:
+                _raise_of_database(error)
+                causes[None] = error
+            if causes:
+                raise PartsError(causes)
+            connection.executemany(_UPSERT, rows)
+            known = stored.keys() | {row[1] for row in rows if row[2] is not None}
+            connection.executemany(
+                "UPDATE groups SET last_seen = ?1 WHERE monitor = ?2 AND labels = ?3 AND "
+                "last_seen IS NOT NULL AND last_seen < ?1",
+                [
+                    (ns_of(time), commit.monitor, labels)
+                    for group, time in commit.seen.items()
+                    if (labels := labels_text(group)) in known
+                ],
+            )
+
     def commit(
         self,
         monitor: str,
@@ -42,90 +88,46 @@ class Commits:
         last_scored: pd.Timestamp | None,
         tracker_json: Mapping[str, Any] | None,
         changes: Sequence[EventChange],
-        notifiers: _Audience,
+        notifiers: Sequence[str],
     ) -> None:
-        """Save a group's new state, its changes and a pending delivery per change and notifier: all or nothing.
+        """:meth:`commit_tick` for one group, all of whose changes go to the same ``notifiers``."""
+        part = GroupCommit(group, changes, last_scored, tracker_json)
+        try:
+            self.commit_tick(TickCommit(monitor, [part], recipients={change.key: notifiers for change in changes}))
+        except PartsError as error:
+            raise error.causes[group] from None
 
-        ``notifiers`` are the same for all changes, or a function of the change.
-        Committing the same again changes nothing: a change is known by its key. None for ``last_scored`` or
-        ``tracker_json`` keeps what is stored. Raises ``StoreError`` when the stored ``last_scored`` is newer: another
-        process is scoring the same group, and one of the two would lose events.
-        """
-        with self._database.transaction() as connection:
-            part = GroupCommit(group, changes, last_scored, tracker_json)
-            self._commit_group(connection, monitor, part, notifiers)
+    def _has_news(self, commit: TickCommit) -> bool:
+        """Whether a newer row was read of a group than is stored."""
+        seen = {labels_text(group): ns_of(time) for group, time in commit.seen.items()}
+        rows = self._database.read(
+            "SELECT labels, last_seen FROM groups WHERE monitor = ? AND last_seen IS NOT NULL", (commit.monitor,)
+        )
+        return any(seen.get(labels, last) > last for labels, last in rows)
 
-    def commit_all(
-        self, monitor: str, parts: Sequence[GroupCommit], shared: Sequence[EventChange], notifiers: _Audience
-    ) -> None:
-        """:meth:`commit` for several groups, and for changes that they ``share``, at once: all or nothing.
-
-        Raises :class:`PartsError` when nothing but some of the parts stands in the way.
-        """
-        causes: dict[Group | None, Exception] = {}
-        with self._database.transaction() as connection:
-            for part in (*parts, None):
-                try:
-                    if part is not None:
-                        self._commit_group(connection, monitor, part, notifiers)
-                    else:
-                        self._commit_changes(connection, shared, notifiers)
-                except Exception as error:
-                    if isinstance(error, sqlite3.Error) or isinstance(error.__cause__, sqlite3.Error):
-                        raise  # it is the database that fails
-                    causes[None if part is None else part.group] = error
-            if causes:
-                raise PartsError(causes)
-
-    def saw(self, monitor: str, newest: Mapping[Group, pd.Timestamp]) -> None:
-        """Keep the ``newest`` row with a value that was read of each group, where it is newer than what is stored.
-
-        Groups that were never scored are passed over. One transaction at most, and none when nothing is newer, as when
-        all rows read have been committed.
-        """
-        rows = self._database.read("SELECT labels, last_seen FROM groups WHERE monitor = ?", (monitor,))
-        read = {labels_text(group): ns_of(time) for group, time in newest.items()}
-        newer = [
-            (read[labels], monitor, labels)
-            for labels, last in rows
-            if labels in read and (last is None or read[labels] > last)
-        ]
-        if newer:
-            with self._database.transaction() as connection:
-                connection.executemany("UPDATE groups SET last_seen = ? WHERE monitor = ? AND labels = ?", newer)
-
-    def _commit_group(
-        self, connection: sqlite3.Connection, monitor: str, part: GroupCommit, notifiers: _Audience
-    ) -> None:
+    def _row(self, commit: TickCommit, part: GroupCommit, stored: Mapping[str, int | None]) -> tuple[Any, ...]:
+        """The row of a group, as a parameter of ``_UPSERT``."""
         labels, last = labels_text(part.group), None if part.last is None else ns_of(part.last)
-        tracker = None if part.tracker is None else json.dumps(part.tracker, separators=(",", ":"))
-        stored = connection.execute(
-            "SELECT last_scored FROM groups WHERE monitor = ? AND labels = ?", (monitor, labels)
-        ).fetchone()
-        if last is not None and stored is not None and stored[0] is not None and stored[0] > last:
+        before = stored.get(labels)
+        if last is not None and before is not None and before > last:
             raise StoreError(
-                f"{self._database.path}: group {group_name(part.group)} of monitor {monitor} is already scored up to "
-                f"{time_of(stored[0]).isoformat()}, later than {time_of(last).isoformat()}; "
+                f"{self._database.path}: group {group_name(part.group)} of monitor {commit.monitor} is already scored "
+                f"up to {time_of(before).isoformat()}, later than {time_of(last).isoformat()}; "
                 "run one tsdiff-monitor per storage path"
             )
-        connection.execute(
-            "INSERT INTO groups (monitor, labels, last_scored, first_scored, last_seen, tracker) "
-            "VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (monitor, labels) DO UPDATE SET last_scored = coalesce(excluded.last_scored, last_scored),"
-            " first_scored = coalesce(first_scored, excluded.first_scored),"
-            " last_seen = max(coalesce(last_seen, excluded.last_seen), coalesce(excluded.last_seen, last_seen)),"
-            " tracker = coalesce(excluded.tracker, tracker)",
-            (monitor, labels, last, last, last, tracker),
-        )
-        self._commit_changes(connection, part.changes, notifiers)
+        tracker = None if part.tracker is None else json.dumps(part.tracker, separators=(",", ":"))
+        return commit.monitor, labels, last, last, last, tracker
 
-    def _commit_changes(
-        self, connection: sqlite3.Connection, changes: Sequence[EventChange], notifiers: _Audience
+    def _save_changes(
+        self,
+        connection: sqlite3.Connection,
+        changes: Sequence[EventChange],
+        recipients: Mapping[str, Sequence[str]],
     ) -> None:
         for change in changes:
-            self._commit_change(connection, change, notifiers(change) if callable(notifiers) else notifiers)
+            self._save_change(connection, change, recipients.get(change.key, ()))
 
-    def _commit_change(self, connection: sqlite3.Connection, change: EventChange, notifiers: Sequence[str]) -> None:
+    def _save_change(self, connection: sqlite3.Connection, change: EventChange, notifiers: Sequence[str]) -> None:
         event, key = change.event, (change.event.id, change.sequence)
         end = None if event.end is None else ns_of(event.end)
         connection.execute(
@@ -155,3 +157,14 @@ class Commits:
                 "ON CONFLICT DO NOTHING",
                 (*key, notifier, self._now()),
             )
+
+
+def _stored(connection: sqlite3.Connection, monitor: str) -> dict[str, int | None]:
+    """The newest row scored of each stored group, by its labels."""
+    return dict(connection.execute("SELECT labels, last_scored FROM groups WHERE monitor = ?", (monitor,)))
+
+
+def _raise_of_database(error: Exception) -> None:
+    """Raise the error again where it is the database that fails, and no single part."""
+    if isinstance(error, sqlite3.Error) or isinstance(error.__cause__, sqlite3.Error):
+        raise error

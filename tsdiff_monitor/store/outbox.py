@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pandas as pd
@@ -68,15 +68,22 @@ class Outbox:
         )
         return dict(json.loads(rows[0][0])) if rows else None
 
-    def told_of(self, event_id: str) -> tuple[str, ...]:
-        """Who was told of the event since it is open, or is about to be, in the order in which they were first told."""
+    def notified(self, event_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Who was notified of each of the events since it is open, or is about to be, in the order of first deliveries.
+
+        Events that nobody was notified of are left out.
+        """
         rows = self._database.read(
-            "SELECT notifier FROM deliveries WHERE event_id = ?1 AND sequence > coalesce((SELECT max(sequence) "
-            "FROM changes WHERE event_id = ?1 AND json_extract(body, '$.change') = 'resolved'), -1) "
-            "GROUP BY notifier ORDER BY min(id)",
-            (event_id,),
+            "SELECT d.event_id, d.notifier FROM deliveries d WHERE d.event_id IN (SELECT value FROM json_each(?1)) "
+            "AND d.sequence > coalesce((SELECT max(c.sequence) FROM changes c WHERE c.event_id = d.event_id "
+            "AND json_extract(c.body, '$.change') = 'resolved'), -1) "
+            "GROUP BY d.event_id, d.notifier ORDER BY min(d.id)",
+            (json.dumps(list(event_ids)),),
         )
-        return tuple(name for (name,) in rows)
+        found: dict[str, list[str]] = {}
+        for event, name in rows:
+            found.setdefault(event, []).append(name)
+        return {event: tuple(names) for event, names in found.items()}
 
     def newest_told(self, notifier: str, resolved_after: pd.Timestamp) -> list[EventChange]:
         """The newest change that the notifier took, of each event that is open or ended after ``resolved_after``.

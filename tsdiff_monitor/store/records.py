@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
@@ -11,15 +11,17 @@ import pandas as pd
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.timeseries.frame import Group
 
-__all__ = ["Delivery", "GroupCommit", "GroupState", "Undelivered"]
+__all__ = ["Delivery", "GroupCommit", "GroupState", "TickCommit", "Undelivered"]
 
 
 @dataclass(frozen=True)
 class GroupState:
-    """Where a group stands: the newest row scored and the event logic's memory; both None for a new group."""
+    """Where a group stands: the newest row scored, the event logic's memory, and the newest row with a value that was
+    read; all None for a new group."""
 
     last_scored: pd.Timestamp | None
     tracker_json: dict[str, Any] | None
+    last_seen: pd.Timestamp | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,21 @@ class GroupCommit:
     changes: Sequence[EventChange]
     last: pd.Timestamp | None = None
     tracker: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TickCommit:
+    """Everything that one tick of a monitor leaves: ``parts`` of groups, changes of incidents that they ``share``.
+
+    ``recipients``: by a change's key, the notifiers that it goes to. ``seen``: the newest row with a value of each
+    group that was read.
+    """
+
+    monitor: str
+    parts: Sequence[GroupCommit] = ()
+    shared: Sequence[EventChange] = ()
+    recipients: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seen: Mapping[Group, pd.Timestamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

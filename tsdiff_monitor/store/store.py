@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -62,23 +62,22 @@ class Store(Commits, Outbox, FeedbackBook):
     def group_state(self, monitor: str, group: Group) -> GroupState:
         """What the newest :meth:`commit` of this group left."""
         rows = self._database.read(
-            "SELECT last_scored, tracker FROM groups WHERE monitor = ? AND labels = ?", (monitor, labels_text(group))
+            "SELECT last_scored, tracker, last_seen FROM groups WHERE monitor = ? AND labels = ?",
+            (monitor, labels_text(group)),
         )
-        last, tracker = rows[0] if rows else (None, None)
-        return GroupState(None if last is None else time_of(last), None if tracker is None else json.loads(tracker))
+        return _state(*rows[0]) if rows else GroupState(None, None)
+
+    def group_states(self, monitor: str) -> dict[Group, GroupState]:
+        """:meth:`group_state` of every stored group of the monitor, sorted by labels."""
+        rows = self._database.read(
+            "SELECT labels, last_scored, tracker, last_seen FROM groups WHERE monitor = ? ORDER BY labels", (monitor,)
+        )
+        return {group_of(labels): _state(*state) for labels, *state in rows}
 
     def last_scored(self, monitor: str) -> dict[Group, pd.Timestamp]:
         """The newest row scored of each group that has one, sorted by labels."""
         rows = self._database.read(
             "SELECT labels, last_scored FROM groups WHERE monitor = ? AND last_scored IS NOT NULL ORDER BY labels",
-            (monitor,),
-        )
-        return {group_of(labels): time_of(last) for labels, last in rows}
-
-    def last_seen(self, monitor: str) -> dict[Group, pd.Timestamp]:
-        """The newest row with a value, scored or not, of each group that was scored before, sorted by labels."""
-        rows = self._database.read(
-            "SELECT labels, last_seen FROM groups WHERE monitor = ? AND last_scored IS NOT NULL ORDER BY labels",
             (monitor,),
         )
         return {group_of(labels): time_of(last) for labels, last in rows}
@@ -126,6 +125,15 @@ class Store(Commits, Outbox, FeedbackBook):
         rows = self._database.read("SELECT body FROM changes WHERE event_id = ? ORDER BY sequence", (event_id,))
         return [EventChange.from_json(json.loads(body)) for (body,) in rows]
 
+    def sequences(self, event_ids: Iterable[str]) -> dict[str, int]:
+        """The number of the newest change of each of the events that have one."""
+        rows = self._database.read(
+            "SELECT event_id, max(sequence) FROM changes WHERE event_id IN (SELECT value FROM json_each(?)) "
+            "GROUP BY event_id",
+            (json.dumps(list(event_ids)),),
+        )
+        return dict(rows)
+
     def prune(self, older_than: pd.Timestamp) -> int:
         """Forget resolved events whose newest change is older and which nobody waits for; returns how many.
 
@@ -143,3 +151,9 @@ class Store(Commits, Outbox, FeedbackBook):
             gone += portion
             if portion < _PORTION:
                 return gone
+
+
+def _state(last: int | None, tracker: str | None, seen: int | None) -> GroupState:
+    times = (None if time is None else time_of(time) for time in (last, seen))
+    last_scored, last_seen = times
+    return GroupState(last_scored, None if tracker is None else json.loads(tracker), last_seen)
