@@ -113,7 +113,7 @@ def test_who_hears_of_a_member_hears_of_the_incident(make: MakePipeline, hosts: 
 def test_a_store_that_fails_for_a_moment_changes_no_message(
     make: MakePipeline, hosts: dict[Group, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the incident is committed; the next tick finds all of it again and tells it as one."""
+    """Nothing of the tick is committed; the next tick finds all of it again and tells it as one."""
     pipeline, failures = make(hosts), [StoreError("locked")]
     commit_tick = pipeline.store.commit_tick
 
@@ -124,7 +124,7 @@ def test_a_store_that_fails_for_a_moment_changes_no_message(
 
     monkeypatch.setattr(pipeline.store, "commit_tick", failing)
     results = replay(pipeline, hosts[HOSTS[0]], 5)
-    assert [where for result in results for where, _ in result.errors] == [f"instance=web-{n}" for n in range(1, 5)]
+    assert [where for result in results for where, _ in result.errors] == [f"instance=web-{n}" for n in range(1, 6)]
     heard = told(pipeline)
     assert len({change.event.id for change in heard}) == 1
     assert len(heard[0].event.members) == 4 and heard[-1].change is Change.resolved

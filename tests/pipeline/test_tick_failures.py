@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -113,17 +112,17 @@ class CrashingStore(Store):
 
     crashed = False
 
-    def commit(self, *args: Any, **options: Any) -> None:
+    def commit_tick(self, *args: Any, **options: Any) -> None:
         if not self.crashed:
             self.crashed = True
             raise CrashError
-        super().commit(*args, **options)
+        super().commit_tick(*args, **options)
 
 
-def test_a_crash_between_writer_and_commit_doubles_nothing(
+def test_a_crash_before_the_commit_writes_and_doubles_nothing(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp, end: pd.Timestamp, tmp_path: Path
 ) -> None:
-    """The next tick writes the same rows again and commits: the same events as without the crash, each once."""
+    """Writers come after the commit; the next tick leads to the same events as without the crash, each once."""
     reader = MemoryReader({WEB_1: frames[WEB_1]})
     undisturbed = make_pipeline(reader)
     undisturbed.tick(end, since=history_end)
@@ -134,8 +133,7 @@ def test_a_crash_between_writer_and_commit_doubles_nothing(
             pipeline.tick(end, since=history_end)
         assert store.events() == [] and store.counts()["pending"] == 0
         pipeline.tick(end, since=history_end)
-        first, second = writer.batches
-        np.testing.assert_array_equal(first.scores.score, second.scores.score)
+        assert len(writer.batches) == 1
         assert facts(pipeline) == facts(undisturbed)
         assert store.counts() == undisturbed.store.counts()
 

@@ -125,6 +125,7 @@ class _Details:
     followed: Mapping[Group, Followed]
     errors: list[tuple[str, TsdiffError]]
     rates: dict[pd.Timestamp, float | None] = field(default_factory=dict)
+    failed: set[Group] = field(default_factory=set)
 
     def __call__(self, group: Group, change: EventChange, full: bool) -> EventChange:
         config, one = self.monitor.config, self.followed.get(group)
@@ -141,7 +142,10 @@ class _Details:
                 seen=self._rate(change.event.last),
             )
         except Exception as error:  # a message without a picture is better than none
-            self.errors.append(("details", unexpected(error, monitor=self.monitor.name, group=group_name(group))))
+            if group not in self.failed:  # one report is enough
+                self.failed.add(group)
+                where = group_name(group)
+                self.errors.append(("details", unexpected(error, monitor=self.monitor.name, group=where)))
             return change
 
     def _snapshot(self, one: Followed, event: Event) -> Snapshot | None:
