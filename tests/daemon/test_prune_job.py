@@ -47,7 +47,7 @@ def test_old_events_are_forgotten(make_assembly, clock: FakeClock) -> None:
         jobs.prune()
         jobs.prune()
     assert [event.id for event in assembly.store.events()] == ["young"]
-    assert [(line["event"], line["events"]) for line in logs] == [("old events forgotten", 2)]
+    assert [(line["event"], line["events"]) for line in logs] == [("old events deleted", 2)]
 
 
 def test_a_clock_that_is_put_forward_makes_nothing_old(make_assembly, clock: FakeClock) -> None:
@@ -84,5 +84,5 @@ def test_a_store_in_trouble_is_told_once(
         for _ in range(5):
             jobs.deliver()
     said = [line["event"] for line in logs]
-    assert said == ["delivery stopped", "old events not forgotten", "delivery goes on"]
+    assert said == ["delivery stopped", "old events not deleted", "delivery goes on"]
     assert len(inbox.changes) == 1

@@ -58,6 +58,9 @@ class Recorder:
         if "deliver" in self._hang:
             raise RuntimeError("hunter2")
 
+    def resend(self) -> None:
+        self._called("resend")
+
     def prune(self) -> None:
         self._called("prune")
 
@@ -111,6 +114,7 @@ def test_every_monitor_has_its_jobs(make: Make) -> None:
         "fit:hosts": "fit",
         "fit:shops": "fit",
         "deliver": "deliver",
+        "resend": "resend",
         "prune": "prune",
     }
 

@@ -151,14 +151,14 @@ def test_when_an_incident_cannot_be_told_its_members_are(
     bare: Callable[[Store], Pipeline], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug that only the incident meets: many messages are better than none, and the bug's text stays hidden."""
-    told_of, result = store.told_of, TickResult()
+    notified_of, result = store.notified_of, TickResult()
 
     def broken(event_id: str) -> tuple[str, ...]:
         if not event_id.startswith("web-"):
             raise ValueError("hunter2")
-        return told_of(event_id)
+        return notified_of(event_id)
 
-    monkeypatch.setattr(store, "told_of", broken)
+    monkeypatch.setattr(store, "notified_of", broken)
     commit_together(bare(store), TICKS[0], result)
     assert [where for where, _ in result.errors] == ["incidents"]
     assert "hunter2" not in str(result.errors[0][1])

@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tsdiff_monitor.config.loader import Config, PluginConfig
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
+from tsdiff_monitor.delivery.turns import Turns
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.tick import Pipeline
@@ -40,7 +41,7 @@ class Assembly:
     notifiers: Mapping[str, Notifier]
     pipelines: Mapping[str, Pipeline]
     dispatcher: Dispatcher
-    refreshing: Refreshing
+    resender: AlertResender
     claim: IO[str] | None = None
 
     def __enter__(self) -> Assembly:
@@ -110,16 +111,19 @@ def assemble(
         )
         for name, monitor in config.monitors.items()
     }
+    turns, limits = Turns(threads=True), config.settings.delivery
     dispatcher = Dispatcher(
         store,
         notifiers,
         now=now,
         random=rng,
-        give_up_after=config.settings.delivery.give_up_after,
+        give_up_after=limits.give_up_after,
+        attempt_timeout=limits.attempt_timeout,
+        turns=turns,
         observe=observe or (lambda _: None),
     )
-    refreshing = Refreshing(store, notifiers, now=now)
-    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, refreshing, claim)
+    resender = AlertResender(store, notifiers, now=now, timeout=limits.attempt_timeout, turns=turns)
+    return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, resender, claim)
 
 
 def _claim(storage: Path) -> IO[str]:

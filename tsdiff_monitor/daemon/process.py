@@ -97,7 +97,7 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
         ):
             registry.register(PluginMetrics(kind, plugins))
         registry.register(
-            DeliveryMetrics(assembly.store, assembly.dispatcher, assembly.refreshing, tuple(assembly.notifiers))
+            DeliveryMetrics(assembly.store, assembly.dispatcher, assembly.resender, tuple(assembly.notifiers))
         )
         service = Service(assembly, metrics)
         app = create_app(store=assembly.store, registry=registry, not_ready=lambda: service.not_ready)

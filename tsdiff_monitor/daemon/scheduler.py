@@ -40,6 +40,7 @@ class Work(Protocol):
     def fit(self, monitor: str) -> None: ...
     def fit_missing(self, monitor: str) -> None: ...
     def deliver(self) -> None: ...
+    def resend(self) -> None: ...
     def prune(self) -> None: ...
 
 
@@ -70,6 +71,7 @@ class Scheduler:
                 "infer": ThreadPoolExecutor(monitors),
                 "fit": ThreadPoolExecutor(2 * monitors),  # a scheduled fit and one that a tick asked for
                 "deliver": ThreadPoolExecutor(1),
+                "resend": ThreadPoolExecutor(1),
                 "prune": ThreadPoolExecutor(1),
             },
         )
@@ -80,7 +82,8 @@ class Scheduler:
             # The first run is now, to catch up; the grid goes on from there.
             self._add(f"infer:{name}", work.infer, name, infer_trigger(rhythm), "infer", next_run_time=now())
             self._add(f"fit:{name}", work.fit, name, fit_trigger(rhythm, config.settings), "fit")
-        self._scheduler.add_job(work.deliver, GridTrigger(_DELIVER_EVERY), id="deliver", executor="deliver")
+        for job, function in (("deliver", work.deliver), ("resend", work.resend)):
+            self._scheduler.add_job(function, GridTrigger(_DELIVER_EVERY), id=job, executor=job)
         every_day = DailyTrigger(_PRUNE_AT, config.settings.zone)
         self._scheduler.add_job(work.prune, every_day, id="prune", executor="prune")
 

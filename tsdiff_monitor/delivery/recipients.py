@@ -31,7 +31,7 @@ def audience(
 
     def hears(change: EventChange) -> tuple[str, ...]:
         event = change.event
-        told = store.told_of(event.id)
+        told = store.notified_of(event.id)
         if change.change is Change.resolved:
             return told
         if change.key in untold:

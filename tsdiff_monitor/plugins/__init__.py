@@ -23,13 +23,17 @@ from tsdiff_monitor.plugins.contracts import (
     Writer,
 )
 from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
+from tsdiff_monitor.system.deadline import BusyError, DeadlineError, Lane, call_within
 
 __all__ = [
+    "BusyError",
     "Context",
+    "DeadlineError",
     "Extent",
     "History",
     "Incident",
     "Kind",
+    "Lane",
     "Measured",
     "Notifier",
     "Query",
@@ -40,6 +44,7 @@ __all__ = [
     "ReceiptKeeper",
     "Refresher",
     "Writer",
+    "call_within",
     "load_plugin",
     "plugin_types",
 ]

@@ -133,7 +133,11 @@ class Writer(Protocol):
 
 @runtime_checkable
 class Notifier(Protocol):
-    """Sends an event's changes to one place. Retrying and rate limits are the caller's business."""
+    """Sends an event's changes to one place. Retrying and rate limits are the caller's business.
+
+    A notifier gets one call at a time, in a thread of its own. One that takes longer than
+    ``settings.delivery.attempt_timeout`` counts as failed; the next one waits for its return.
+    """
 
     def notify(self, change: EventChange) -> None:
         """Deliver one change. Raises :class:`~tsdiff_monitor.errors.DeliveryError`, which says whether to retry."""
@@ -183,5 +187,8 @@ class Refresher(Protocol):
         ...
 
     def refresh(self, changes: Sequence[EventChange]) -> None:
-        """Send again: the newest change of each open event, and of each resolved not long ago. Raises as ``notify``."""
+        """Send again: the newest change of each open event, and of each resolved not long ago. Raises as ``notify``.
+
+        Never called during ``notify``, and called before the first ``notify`` of a process, unless there is no event.
+        """
         ...

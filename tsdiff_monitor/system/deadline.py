@@ -102,7 +102,10 @@ class Lane:
         return call.result()
 
     def start(self, function: Callable[[], T], done: Callable[[], None] = lambda: None) -> Call[T]:
-        """Begin a call without waiting for it; ``done``, which must not raise, is called in the thread. Raises :class:`BusyError`."""
+        """Begin a call without waiting for it. Raises :class:`BusyError`.
+
+        ``done``, which must not raise, is called in the lane's thread when the function has returned.
+        """
         call = Call(function, done)
         with self._changed:
             if self._busy:
