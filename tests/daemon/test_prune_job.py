@@ -1,4 +1,4 @@
-"""Old events are forgotten, and troubles of the store are told once."""
+"""Old events are deleted, and troubles of the store are logged once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_clock_that_is_put_forward_makes_nothing_old(make_assembly, clock: Fak
     assert [event.id for event in assembly.store.events()] == ["young"]
 
 
-def test_a_store_in_trouble_is_told_once(
+def test_a_store_in_trouble_is_logged_once(
     make_assembly, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Deliveries are tried every second: one line when they stop, one when they go on, whatever lies between."""

@@ -16,7 +16,7 @@ from tsdiff_monitor.delivery.refresh import AlertResender
 from tsdiff_monitor.delivery.turns import Turns
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.plugins import Notifier
+from tsdiff_monitor.plugins import Notifier, Receipt
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.deadline import Call
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier
@@ -61,6 +61,23 @@ class Lapsing(MemoryNotifier):
         self.begun.set()
         assert not self.hangs or self.released.wait(LONG)
         self.resent.append([change.key for change in changes])
+
+
+class Flaky:
+    """Fails at every third call; keeps receipts, and notes what it took."""
+
+    keeps_receipts = True
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self.taken: list[tuple[str, Receipt | None]] = []
+
+    def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
+        self._calls += 1
+        if self._calls % 3 == 0:
+            raise DeliveryError("busy", recoverable=True, reason="rate_limited")
+        self.taken.append((change.key, receipt))
+        return {"last": change.key}
 
 
 class Recording(Turns):
@@ -115,6 +132,23 @@ def stuck() -> Iterator[Hanging]:
 
 def names_of_new(before: Collection[threading.Thread]) -> list[str]:
     return sorted(thread.name for thread in threading.enumerate() if thread not in before)
+
+
+def test_on_threads_order_and_receipts_are_kept(state: Store, fake_clock: FakeClock, commit: Commit) -> None:
+    """Each of five notifiers gets each event's changes once and in order, with the receipt of the one before."""
+    flaky = {f"flaky-{number}": Flaky() for number in range(5)}
+    world = World(state, fake_clock, **flaky)
+    for name in flaky:
+        commit(*(f"{name}-{event}/{sequence}" for event in range(4) for sequence in (1, 2, 3)), notifier=name)
+    while state.counts()["pending"]:
+        world.dispatcher.run_due()
+        fake_clock.advance(60)
+    for name, notifier in flaky.items():
+        for event in (f"{name}-{number}" for number in range(4)):
+            chain = [one for one in notifier.taken if one[0].startswith(f"{event}/")]
+            keys = [f"{event}/{sequence}" for sequence in (1, 2, 3)]
+            assert chain == list(zip(keys, (None, {"last": keys[0]}, {"last": keys[1]}), strict=True))
+    assert world.dispatcher.hanging() == []
 
 
 def test_one_that_hangs_holds_up_no_other(state: Store, fake_clock: FakeClock, commit: Commit, stuck: Hanging) -> None:

@@ -1,4 +1,4 @@
-"""How the notifiers are, asked at each scrape; what becomes of single attempts is counted as it happens."""
+"""State of the notifiers, read at each scrape; single attempts are counted when they are made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DeliveryMetrics(Collector):
         yield circuit
         refresh = CounterMetricFamily(
             "tsdiff_delivery_refresh_failures_total",
-            "Times that open alerts could not be sent again to a place where they lapse.",
+            "Times that open alerts could not be sent again to a notifier where they lapse.",
             labels=_LABELS,
         )
         for name, count in self._resender.failures.items():

@@ -215,7 +215,7 @@ class Jobs:
 
     @contextmanager
     def _run(self, job: str) -> Iterator[bool]:
-        """Whether the job may run; while it does, :meth:`stop` waits for it."""
+        """True where the job may run; while it does, :meth:`stop` waits for it."""
         with self._changed:
             allowed = not self._stopping
             if allowed:

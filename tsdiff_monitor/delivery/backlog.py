@@ -12,7 +12,7 @@ __all__ = ["BATCH", "LOOK_AGAIN", "Backlog"]
 
 _FIRST_BATCH = 5  # small: of a notifier that keeps a pace only one can go out
 BATCH = 100
-"""How many are read at once at most."""
+"""The most that are read at once."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks for new deliveries while attempts are under way."""
 

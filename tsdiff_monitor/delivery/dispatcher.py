@@ -103,7 +103,7 @@ class Dispatcher:
     def run_due(self, limit: int = 1000) -> int:
         """Attempt at most ``limit`` due deliveries and return how many were attempted.
 
-        Raises ``StoreError``, and nothing else, whatever the notifiers do.
+        Raises ``StoreError`` and no error of a notifier.
         """
         return self._run(limit, math.inf, math.inf)
 
@@ -181,7 +181,7 @@ class Dispatcher:
         return self._store.due(self._now(), limit, skip=skip, horizon=LONGEST)
 
     def _until(self, flight: _Flight, patience: float) -> float:
-        """How long the attempt is waited for: a time of the timer, past for one that is overdue."""
+        """The time of the timer up to which the attempt is waited for; past for one that is overdue."""
         return -math.inf if flight.overdue else flight.began + min(self._timeout, patience)
 
     def _follow_the_clock(self) -> None:

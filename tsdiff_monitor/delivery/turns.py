@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Who has which notifier now. Thread-safe.
+    """Lets one job at a time use a notifier. Thread-safe.
 
     Deliveries and resends share a notifier: a resend that read the state before a resolution was noted, and posts it
     after, would fire the alert again. A notifier whose last call has not returned stays taken. With ``threads`` false,
@@ -34,7 +34,7 @@ class Turns:
             return self._taken | self._reserved
 
     def take(self, name: str) -> bool:
-        """Take a notifier; False while somebody has it, or has reserved it."""
+        """Take a notifier; False while it is taken or reserved."""
         with self._lock:
             if name in self._taken or name in self._reserved:
                 return False
@@ -42,7 +42,7 @@ class Turns:
             return True
 
     def take_first(self, name: str) -> bool:
-        """Take a notifier before everybody who uses :meth:`take`; False while somebody has it, and then reserve it."""
+        """Take a notifier ahead of :meth:`take`; while it is taken reserve it instead, and return False."""
         with self._lock:
             if name in self._taken:
                 self._reserved.add(name)
@@ -52,7 +52,7 @@ class Turns:
             return True
 
     def reserve(self, name: str) -> None:
-        """Let :meth:`take` refuse the notifier until it was had by :meth:`take_first`."""
+        """Let :meth:`take` refuse the notifier until the next :meth:`take_first`."""
         with self._lock:
             self._reserved.add(name)
 

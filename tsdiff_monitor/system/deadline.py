@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["BusyError", "Call", "DeadlineError", "Lane", "call_within"]
 
@@ -82,7 +82,7 @@ class Lane:
         self._idle = idle
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._next: Call[object] | None = None
+        self._next: Call[Any] | None = None
         self._busy = False
 
     @property
@@ -125,7 +125,7 @@ class Lane:
             call.finish()
             del call  # its result may be large
 
-    def _take(self) -> Call[object] | None:
+    def _take(self) -> Call[Any] | None:
         with self._changed:
             if not self._changed.wait_for(lambda: self._next is not None, self._idle):
                 self._thread = None
