@@ -11,10 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from tsdiff_monitor.app import build
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.service import Service
-from tsdiff_monitor.errors import DeliveryError, SourceError
+from tsdiff_monitor.errors import DeliveryError, SourceError, StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader, example_change
@@ -144,6 +145,26 @@ def test_stopping_delivers_what_is_due(make_assembly, clock: FakeClock, frame: F
     assert service.stop()
     assert len(inbox.attempts) == 1
     assert assembly.store.counts()["pending"] == busy
+
+
+class Unclosable(HangingInbox):
+    """Hangs in a delivery, and when it is closed."""
+
+    def close(self) -> None:
+        assert self.released.wait(60)
+
+
+def test_leaving_does_not_wait_for_a_notifier_that_hangs(make_assembly, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ``close`` has some seconds and is left behind then, with a line; the store is closed all the same."""
+    stuck = Unclosable()
+    assembly = make_assembly({}, notifiers={"stuck": stuck})
+    monkeypatch.setattr(build, "CLOSE_SECONDS", 0.01)
+    with capture_logs() as logs, assembly:
+        pass
+    stuck.released.set()
+    assert [(line["notifier"], line["log_level"]) for line in logs] == [("stuck", "warning")]
+    with pytest.raises(StoreError, match="closed"):
+        assembly.store.counts()
 
 
 def test_a_notifier_that_hangs_holds_up_nothing(make_assembly, clock: FakeClock, hanging: HangingInbox) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
+import structlog
+
 from tsdiff_monitor.config.loader import Config, PluginConfig
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
 from tsdiff_monitor.delivery.refresh import AlertResender
@@ -21,12 +23,18 @@ from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.tick import Pipeline
 from tsdiff_monitor.plugins import Context, Kind, Notifier, Reader, Writer
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.deadline import DeadlineError, call_within
 from tsdiff_monitor.system.threads import use_threads
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Assembly", "assemble"]
+__all__ = ["CLOSE_SECONDS", "Assembly", "assemble"]
+
+CLOSE_SECONDS = 2.0
+"""The time that a notifier has to close."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,14 @@ class Assembly:
             if self.claim is not None:
                 stack.callback(self.claim.close)
             stack.callback(self.store.close)
-            for part in (*self.readers.values(), *self.notifiers.values(), *self.writers.values()):
+            for part in (*self.readers.values(), *self.writers.values()):
                 close = getattr(part, "close", None)
                 if close is not None:
                     stack.callback(close)
+            for name, notifier in self.notifiers.items():
+                close = getattr(notifier, "close", None)
+                if close is not None:
+                    stack.callback(_close_notifier, name, close)
 
 
 def assemble(
@@ -124,6 +136,14 @@ def assemble(
     )
     resender = AlertResender(store, notifiers, now=now, timeout=limits.attempt_timeout, turns=turns)
     return Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, resender, claim)
+
+
+def _close_notifier(name: str, close: Callable[[], object]) -> None:
+    """Close a notifier, which may hang in a delivery that has not returned."""
+    try:
+        call_within(CLOSE_SECONDS, close, name=f"close-{name}")
+    except DeadlineError:
+        _log.warning("left behind: the notifier does not close", notifier=name, waited_seconds=CLOSE_SECONDS)
 
 
 def _claim(storage: Path) -> IO[str]:
