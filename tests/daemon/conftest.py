@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,8 @@ from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
+from tsdiff_monitor.delivery.turns import Turns
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.models.repository import ModelStore
@@ -42,6 +44,8 @@ class MakeAssembly(Protocol):
         readers: Mapping[str, Reader],
         *,
         notifier: Notifier | None = None,
+        notifiers: Mapping[str, Notifier] | None = None,
+        threads: bool = False,
         rhythm: SchedulerConfig = RHYTHM,
         fitted: Path | None = None,
         model: DiffusionModelConfig = MODEL,
@@ -77,13 +81,18 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def make_assembly(tmp_path: Path, clock: FakeClock) -> Iterator[MakeAssembly]:
-    """One monitor per reader, all told to the notifier ``inbox``; ``fitted`` is a folder of models to begin with."""
+    """One monitor per reader, which all notify ``inbox``; ``fitted`` is a folder of models to begin with.
+
+    With ``threads``, notifiers have their own, and deadlines follow real time.
+    """
     made: list[Assembly] = []
 
     def make(
         readers: Mapping[str, Reader],
         *,
         notifier: Notifier | None = None,
+        notifiers: Mapping[str, Notifier] | None = None,
+        threads: bool = False,
         rhythm: SchedulerConfig = RHYTHM,
         fitted: Path | None = None,
         model: DiffusionModelConfig = MODEL,
@@ -116,10 +125,11 @@ def make_assembly(tmp_path: Path, clock: FakeClock) -> Iterator[MakeAssembly]:
             name: Pipeline(name, monitor, model, rhythm, readers[name], store, models)
             for name, monitor in monitors.items()
         }
-        notifiers = {"inbox": notifier or MemoryNotifier()}
-        dispatcher = Dispatcher(store, notifiers, now=clock, random=random.Random(0))
-        refreshing = Refreshing(store, notifiers, now=clock)
-        assembly = Assembly(config, store, models, readers, {}, notifiers, pipelines, dispatcher, refreshing)
+        notifiers = notifiers or {"inbox": notifier or MemoryNotifier()}
+        turns, timer = Turns(threads=threads), time.monotonic if threads else clock
+        dispatcher = Dispatcher(store, notifiers, now=clock, timer=timer, random=random.Random(0), turns=turns)
+        resender = AlertResender(store, notifiers, now=clock, timer=timer, turns=turns)
+        assembly = Assembly(config, store, models, readers, {}, notifiers, pipelines, dispatcher, resender)
         made.append(assembly)
         return assembly
 

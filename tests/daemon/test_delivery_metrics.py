@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.store.store import Store
@@ -56,9 +56,9 @@ class World:
     def __init__(self, store: Store, clock: FakeClock, **notifiers: MemoryNotifier) -> None:
         self.store = store
         self.dispatcher = Dispatcher(store, notifiers, now=clock, random=random.Random(0))
-        self.refreshing = Refreshing(store, notifiers, now=clock)
+        self.resender = AlertResender(store, notifiers, now=clock)
         self._registry = CollectorRegistry()
-        self._registry.register(DeliveryMetrics(store, self.dispatcher, self.refreshing, tuple(notifiers)))
+        self._registry.register(DeliveryMetrics(store, self.dispatcher, self.resender, tuple(notifiers)))
 
     def commit(self, name: str, sequence: int, *notifiers: str) -> None:
         change = Change.opened if sequence == 1 else Change.updated
@@ -106,7 +106,7 @@ def test_reminders_that_fail_are_counted(store: Store, clock: FakeClock) -> None
     world.dispatcher.run_due()
     seen = [world.shown("tsdiff_delivery_refresh_failures_total")]
     for _ in range(3):
-        world.refreshing.run_due()
+        world.resender.run_due()
         clock.advance(60)
         seen.append(world.shown("tsdiff_delivery_refresh_failures_total"))
     assert seen == [{"pager": 0}, {"pager": 1}, {"pager": 1}, {"pager": 2}]

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.store.store import Store
 
@@ -28,8 +28,8 @@ def exported(folder: Path) -> dict[str, tuple[str, str, str]]:
             name = f"{family.name}_total" if family.type == "counter" else family.name
             found[name] = (family.type, ", ".join(f"`{label}`" for label in metric._labelnames), family.documentation)
     with Store(folder / "state.sqlite") as store:
-        dispatcher, refreshing = Dispatcher(store, {}, random=random.Random(0)), Refreshing(store, {})
-        for family in DeliveryMetrics(store, dispatcher, refreshing, ()).collect():
+        dispatcher, resender = Dispatcher(store, {}, random=random.Random(0)), AlertResender(store, {})
+        for family in DeliveryMetrics(store, dispatcher, resender, ()).collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             found[name] = (family.type, "`notifier`", family.documentation)
     return found

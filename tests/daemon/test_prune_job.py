@@ -1,4 +1,4 @@
-"""Old events are forgotten, and troubles of the store are told once."""
+"""Old events are deleted, and troubles of the store are logged once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_old_events_are_forgotten(make_assembly, clock: FakeClock) -> None:
         jobs.prune()
         jobs.prune()
     assert [event.id for event in assembly.store.events()] == ["young"]
-    assert [(line["event"], line["events"]) for line in logs] == [("old events forgotten", 2)]
+    assert [(line["event"], line["events"]) for line in logs] == [("old events deleted", 2)]
 
 
 def test_a_clock_that_is_put_forward_makes_nothing_old(make_assembly, clock: FakeClock) -> None:
@@ -61,7 +61,7 @@ def test_a_clock_that_is_put_forward_makes_nothing_old(make_assembly, clock: Fak
     assert [event.id for event in assembly.store.events()] == ["young"]
 
 
-def test_a_store_in_trouble_is_told_once(
+def test_a_store_in_trouble_is_logged_once(
     make_assembly, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Deliveries are tried every second: one line when they stop, one when they go on, whatever lies between."""
@@ -84,5 +84,5 @@ def test_a_store_in_trouble_is_told_once(
         for _ in range(5):
             jobs.deliver()
     said = [line["event"] for line in logs]
-    assert said == ["delivery stopped", "old events not forgotten", "delivery goes on"]
+    assert said == ["delivery stopped", "old events not deleted", "delivery goes on"]
     assert len(inbox.changes) == 1

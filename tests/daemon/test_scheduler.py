@@ -14,7 +14,7 @@ from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.daemon.metrics import Metrics
-from tsdiff_monitor.daemon.scheduler import Scheduler
+from tsdiff_monitor.daemon.scheduler import Scheduler, fit_trigger, spread
 from tsdiff_monitor.daemon.triggers import GridTrigger
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 
@@ -57,6 +57,9 @@ class Recorder:
         self._called("deliver")
         if "deliver" in self._hang:
             raise RuntimeError("hunter2")
+
+    def resend(self) -> None:
+        self._called("resend")
 
     def prune(self) -> None:
         self._called("prune")
@@ -103,7 +106,7 @@ def make(registry: CollectorRegistry) -> Iterator[Make]:
 
 
 def test_every_monitor_has_its_jobs(make: Make) -> None:
-    """Two jobs for each monitor, one for deliveries and one for old events, each on the threads of its kind."""
+    """Two jobs for each monitor, one each for deliveries, resends and old events, each on the threads of its kind."""
     jobs = make(Recorder(), names=("hosts", "shops")).jobs()
     assert {name: job.executor for name, job in jobs.items()} == {
         "infer:hosts": "infer",
@@ -111,6 +114,7 @@ def test_every_monitor_has_its_jobs(make: Make) -> None:
         "fit:hosts": "fit",
         "fit:shops": "fit",
         "deliver": "deliver",
+        "resend": "resend",
         "prune": "prune",
     }
 
@@ -128,26 +132,66 @@ def test_the_first_tick_is_at_once_and_then_on_the_grid(make: Make) -> None:
     rhythm = SchedulerConfig(infer_every=timedelta(minutes=5), offset=timedelta(seconds=30))
     job = make(Recorder(), rhythm).jobs()["infer:hosts"]
     assert job.next_run_time == NOW
-    assert job.trigger.get_next_fire_time(NOW, NOW) == datetime(2024, 5, 1, 10, 5, 30, tzinfo=UTC)
+    due = datetime(2024, 5, 1, 10, 5, 30, tzinfo=UTC)
+    assert due <= job.trigger.get_next_fire_time(NOW, NOW) < due + timedelta(minutes=1)
 
 
 def test_fits_keep_their_rhythm_over_restarts(make: Make) -> None:
     """``fit_every`` is counted on the grid: a process restarted every hour still fits once a day."""
     trigger = make(Recorder(), SchedulerConfig(infer_every=timedelta(minutes=1))).jobs()["fit:hosts"].trigger
     assert isinstance(trigger, GridTrigger)
-    assert trigger.get_next_fire_time(None, NOW) == datetime(2024, 5, 2, tzinfo=UTC)
+    first = trigger.get_next_fire_time(None, NOW)
+    assert datetime(2024, 5, 2, tzinfo=UTC) <= first < datetime(2024, 5, 2, 0, 15, tzinfo=UTC)
+    assert fit_trigger("hosts", MINUTELY, Settings()).get_next_fire_time(None, first) == first
 
 
 def test_fits_run_at_the_time_of_day_that_was_asked_for(make: Make) -> None:
     """``start_from`` is meant in ``settings.timezone``."""
     rhythm = SchedulerConfig(infer_every=timedelta(minutes=1), start_from=time(3))
     trigger = make(Recorder(), rhythm, zone="Europe/Berlin").jobs()["fit:hosts"].trigger
-    assert trigger.get_next_fire_time(None, NOW) == datetime(2024, 5, 2, 1, tzinfo=UTC)
+    assert trigger.get_next_fire_time(None, NOW) == datetime(2024, 5, 2, 1, tzinfo=UTC)  # to the second
 
 
-def test_deliveries_are_looked_for_every_second(make: Make) -> None:
-    """An event is on its way within a second of its commit."""
-    trigger = make(Recorder()).jobs()["deliver"].trigger
+MANY = tuple(f"monitor-{number}" for number in range(200))
+
+
+@pytest.mark.parametrize(
+    ("every", "width"), [(timedelta(minutes=1), timedelta(seconds=15)), (timedelta(hours=1), timedelta(minutes=1))]
+)
+def test_monitors_are_spread_over_a_part_of_their_interval(make: Make, every: timedelta, width: timedelta) -> None:
+    """Two hundred of them neither tick nor fit at the same instant, and none is late by more than that part."""
+    due = datetime(2024, 5, 1, 11, 0, 30, tzinfo=UTC)
+    before = due - timedelta(seconds=1)
+    jobs = make(Recorder(), SchedulerConfig(infer_every=every), names=MANY).jobs()
+    ticks = [jobs[f"infer:{name}"].trigger.get_next_fire_time(before, before) - due for name in MANY]
+    assert min(ticks) >= timedelta(0) and max(ticks) < width
+    fits = [jobs[f"fit:{name}"].trigger.get_next_fire_time(None, NOW) for name in MANY]
+    for times, whole in ((ticks, width), (fits, timedelta(minutes=15))):
+        assert len(set(times)) == len(MANY)
+        assert max(times) - min(times) > 0.9 * whole
+        tenths = [int(10 * ((time - min(times)) / whole)) for time in times]
+        assert max(tenths.count(tenth) for tenth in range(10)) < len(MANY) / 5
+
+
+@pytest.mark.parametrize(("monitors", "apart"), [(3, timedelta(milliseconds=250)), (200, timedelta(milliseconds=75))])
+def test_the_first_ticks_are_spread_too(make: Make, monitors: int, apart: timedelta) -> None:
+    """Catching up begins at once with the first monitor, and soon with the others, however many there are."""
+    jobs = make(Recorder(), names=MANY[:monitors]).jobs()
+    times = [jobs[f"infer:{name}"].next_run_time - NOW for name in MANY[:monitors]]
+    assert times == [apart * number for number in range(monitors)]
+
+
+def test_a_monitor_keeps_its_place() -> None:
+    """Its delay depends on its name and interval alone: not on other monitors, the process or the machine."""
+    minute, longest = timedelta(minutes=1), timedelta(minutes=1)
+    delays = [spread(name, minute, longest).total_seconds() for name in ("hosts", "shops")]
+    assert delays == [pytest.approx(12.703263), pytest.approx(2.078797)]
+
+
+@pytest.mark.parametrize("job", ["deliver", "resend"])
+def test_deliveries_are_looked_for_every_second(make: Make, job: str) -> None:
+    """An event is on its way within a second of its commit, and alerts are resent when they are due."""
+    trigger = make(Recorder()).jobs()[job].trigger
     assert trigger.get_next_fire_time(NOW, NOW) == NOW + timedelta(seconds=1)
 
 

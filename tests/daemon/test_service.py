@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from tsdiff_monitor.app import build
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.service import Service
-from tsdiff_monitor.errors import DeliveryError, SourceError
+from tsdiff_monitor.errors import DeliveryError, SourceError, StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import FakeClock, MemoryNotifier, MemoryReader, example_change
@@ -44,6 +46,39 @@ class Inbox(MemoryNotifier):
     def notify(self, change: EventChange) -> None:
         super().notify(change)
         self.told.set()
+
+
+class HangingInbox(MemoryNotifier):
+    """Returns only once it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def notify(self, change: EventChange) -> None:
+        self.begun.set()
+        assert self.released.wait(60)
+
+
+class Pager(Inbox):
+    """Must get its alerts again and again."""
+
+    refresh_every = timedelta(seconds=1)
+    keep_resolved = timedelta(minutes=15)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resent = threading.Event()
+
+    def refresh(self, changes: Sequence[EventChange]) -> None:
+        self.resent.set()
+
+
+@pytest.fixture
+def hanging() -> Iterator[HangingInbox]:
+    made = HangingInbox()
+    yield made
+    made.released.set()
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
@@ -110,3 +145,44 @@ def test_stopping_delivers_what_is_due(make_assembly, clock: FakeClock, frame: F
     assert service.stop()
     assert len(inbox.attempts) == 1
     assert assembly.store.counts()["pending"] == busy
+
+
+class Unclosable(HangingInbox):
+    """Hangs in a delivery, and when it is closed."""
+
+    def close(self) -> None:
+        assert self.released.wait(60)
+
+
+def test_leaving_does_not_wait_for_a_notifier_that_hangs(make_assembly, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ``close`` has some seconds and is left behind then, with a line; the store is closed all the same."""
+    stuck = Unclosable()
+    assembly = make_assembly({}, notifiers={"stuck": stuck})
+    monkeypatch.setattr(build, "CLOSE_SECONDS", 0.01)
+    with capture_logs() as logs, assembly:
+        pass
+    stuck.released.set()
+    assert [(line["notifier"], line["log_level"]) for line in logs] == [("stuck", "warning")]
+    with pytest.raises(StoreError, match="closed"):
+        assembly.store.counts()
+
+
+def test_a_notifier_that_hangs_holds_up_nothing(make_assembly, clock: FakeClock, hanging: HangingInbox) -> None:
+    """Others get their deliveries and resends meanwhile; stopping waits for it no longer than allowed, and names it."""
+    pager = Pager()
+    assembly = make_assembly({}, notifiers={"hanging": hanging, "pager": pager}, threads=True)
+    service = Service(assembly, Metrics(CollectorRegistry()), clock=clock)
+    assembly.store.commit("hosts", GROUP, None, None, [example_change(sequence=1)], ["hanging", "pager"])
+    before = threading.enumerate()
+    service.start()
+    assert hanging.begun.wait(60) and pager.told.wait(60)
+    clock.advance(60)
+    assert pager.resent.wait(60)
+    assembly.store.commit("hosts", GROUP, None, None, [example_change(sequence=2)], ["hanging", "pager"])
+    assert eventually(lambda: len(pager.changes) == 2)
+    with capture_logs() as logs:
+        assert service.stop(drain_seconds=0.1)
+    (line,) = (line for line in logs if line["log_level"] == "warning")
+    assert line["notifiers"] == ["hanging"]
+    ours = [thread.name for thread in threading.enumerate() if thread not in before and thread.daemon]
+    assert sorted(name for name in ours if name.startswith("notify-")) == ["notify-hanging", "notify-pager"]

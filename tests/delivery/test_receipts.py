@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
 from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper, Refresher
@@ -151,14 +151,14 @@ def test_reminders_name_what_was_told(state: Store, fake_clock: FakeClock, commi
     commit("a/3")  # nobody was told yet
     commit("long_over/2", end=now - pd.Timedelta("16min"))
     commit("just_over/2", end=now - pd.Timedelta("14min"))
-    Refreshing(state, {"inbox": lapsing}, now=fake_clock).run_due()
+    AlertResender(state, {"inbox": lapsing}, now=fake_clock).run_due()
     assert lapsing.reminded == [["a/2", "just_over/1", "open/1"]]
 
 
 def test_reminders_come_as_often_as_asked(state: Store, fake_clock: FakeClock, commit: Commit) -> None:
     """Not twice within the minute; a clock that was put back does not stop them; nothing to say is not said."""
     lapsing = Lapsing()
-    reminders = Refreshing(state, {"inbox": lapsing}, now=fake_clock)
+    reminders = AlertResender(state, {"inbox": lapsing}, now=fake_clock)
     assert reminders.run_due() == 0
     commit("a/1")
     dispatcher(state, fake_clock, lapsing).run_due()
@@ -175,7 +175,7 @@ def test_a_reminder_that_fails_is_logged_and_tried_again(state: Store, fake_cloc
     lapsing = Lapsing(down, RuntimeError("token hunter2"))
     commit("a/1")
     dispatcher(state, fake_clock, lapsing).run_due()
-    reminders = Refreshing(state, {"inbox": lapsing}, now=fake_clock)
+    reminders = AlertResender(state, {"inbox": lapsing}, now=fake_clock)
     with capture_logs() as logs:
         for _ in range(3):
             reminders.run_due()

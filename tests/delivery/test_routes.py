@@ -161,7 +161,7 @@ COURSES = st.lists(st.tuples(st.sampled_from(Severity), st.integers(0, 10_000)),
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(CONDITIONS, max_size=5), COURSES)
-def test_told_of_the_end_is_who_was_told_of_the_event(conditions: list[dict[str, Any]], course: Any) -> None:
+def test_notified_of_the_end_is_who_was_notified_of_the_event(conditions: list[dict[str, Any]], course: Any) -> None:
     """For any routes and any course of an event: the end goes to those, and only those, who heard of it; once each."""
     routes = [Route.model_validate(one) for one in conditions]
     told: set[str] = set()

@@ -12,20 +12,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
+import structlog
+
 from tsdiff_monitor.config.loader import Config, PluginConfig
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
+from tsdiff_monitor.delivery.turns import Turns
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.pipeline import Pipeline
-from tsdiff_monitor.plugins import Context, Kind, Notifier, Reader, Writer
+from tsdiff_monitor.plugins import Closable, Context, Kind, Notifier, Reader, Writer
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.deadline import DeadlineError, call_within
 from tsdiff_monitor.system.threads import use_threads
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Assembly", "assemble"]
+__all__ = ["CLOSE_SECONDS", "Assembly", "assemble"]
+
+CLOSE_SECONDS = 2.0
+"""The time that a notifier has to close."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Assembly:
     notifiers: Mapping[str, Notifier]
     pipelines: Mapping[str, Pipeline]
     dispatcher: Dispatcher
-    refreshing: Refreshing
+    resender: AlertResender
     claim: IO[str] | None = None
 
     def __enter__(self) -> Assembly:
@@ -53,10 +62,12 @@ class Assembly:
             if self.claim is not None:
                 stack.callback(self.claim.close)
             stack.callback(self.store.close)
-            for part in (*self.readers.values(), *self.notifiers.values(), *self.writers.values()):
-                close = getattr(part, "close", None)
-                if close is not None:
-                    stack.callback(close)
+            for part in (*self.readers.values(), *self.writers.values()):
+                if isinstance(part, Closable):
+                    stack.callback(part.close)
+            for name, notifier in self.notifiers.items():
+                if isinstance(notifier, Closable):
+                    stack.callback(_close_notifier, name, notifier.close)
 
 
 def assemble(
@@ -110,28 +121,36 @@ def assemble(
             )
             for name, monitor in config.monitors.items()
         }
+        turns, limits = Turns(threads=True), config.settings.delivery
         dispatcher = Dispatcher(
             store,
             notifiers,
             now=now,
             random=rng,
-            give_up_after=config.settings.delivery.give_up_after,
+            give_up_after=limits.give_up_after,
+            attempt_timeout=limits.attempt_timeout,
+            turns=turns,
             observe=observe or (lambda _: None),
         )
-        refreshing = Refreshing(store, notifiers, now=now)
-        made = Assembly(
-            config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, refreshing, claim
-        )
+        resender = AlertResender(store, notifiers, now=now, timeout=limits.attempt_timeout, turns=turns)
+        made = Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, resender, claim)
         built.pop_all()  # from here on the assembly closes its parts
     return made
 
 
 def _close_after_failure(part: object) -> None:
     """Close a plug-in if it can be; what it raises would only hide the error that is to be reported."""
-    close = getattr(part, "close", None)
-    if close is not None:
+    if isinstance(part, Closable):
         with suppress(Exception):
-            close()
+            part.close()
+
+
+def _close_notifier(name: str, close: Callable[[], object]) -> None:
+    """Close a notifier, which may hang in a delivery that has not returned."""
+    try:
+        call_within(CLOSE_SECONDS, close, name=f"close-{name}")
+    except DeadlineError:
+        _log.warning("left behind: the notifier does not close", notifier=name, waited_seconds=CLOSE_SECONDS)
 
 
 def _claim(storage: Path) -> IO[str]:

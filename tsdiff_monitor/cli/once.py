@@ -62,8 +62,9 @@ def command(
             with collecting(errors, f"monitor {name}"):
                 errors.extend((f"monitor {name}, {where}", error) for where, error in _cycle(pipeline, at, out))
         with collecting(errors, "deliveries"):
+            parts.resender.run_due()
+            parts.resender.finish(_DRAIN_SECONDS)
             parts.dispatcher.drain(time.time() + _DRAIN_SECONDS)
-            parts.refreshing.run_due()
         with collecting(errors, "old events"):
             gone = forget_old(parts.store, parts.pipelines, at, pd.Timedelta(parts.config.settings.keep_events))
             if gone:

@@ -47,10 +47,12 @@ class WebSettings(StrictModel):
 
 
 class DeliverySettings(StrictModel):
-    """How long deliveries to notifiers are tried."""
+    """Time limits of deliveries to notifiers."""
 
     give_up_after: PositiveDuration = timedelta(days=2)
     """A delivery that keeps failing is given up this long after its event changed, and kept among the dead ones."""
+    attempt_timeout: PositiveDuration = timedelta(seconds=60)
+    """An attempt that takes longer counts as failed; the notifier gets nothing more until it has returned."""
 
 
 class Settings(StrictModel):
@@ -71,7 +73,7 @@ class Settings(StrictModel):
     routes: tuple[Route, ...] = ()
     """Who is told of which events, beside the notifiers that a monitor names itself."""
     delivery: DeliverySettings = DeliverySettings()
-    """How long deliveries to notifiers are tried."""
+    """Time limits of deliveries to notifiers."""
 
     @field_validator("keep_events")
     @classmethod

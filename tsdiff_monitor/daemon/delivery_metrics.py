@@ -1,4 +1,4 @@
-"""How the notifiers are, asked at each scrape; what becomes of single attempts is counted as it happens."""
+"""State of the notifiers, read at each scrape; single attempts are counted when they are made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tsdiff_monitor.delivery.dispatcher import Dispatcher
-from tsdiff_monitor.delivery.refresh import Refreshing
+from tsdiff_monitor.delivery.refresh import AlertResender
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.store.store import Store
 
@@ -21,11 +21,11 @@ class DeliveryMetrics(Collector):
     """A collector over the ``notifiers``, named as in the configuration; each is there from the start."""
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, refreshing: Refreshing, notifiers: Collection[str]
+        self, store: Store, dispatcher: Dispatcher, resender: AlertResender, notifiers: Collection[str]
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
-        self._refreshing = refreshing
+        self._resender = resender
         self._notifiers = notifiers
 
     def collect(self) -> Iterator[Metric]:
@@ -51,9 +51,9 @@ class DeliveryMetrics(Collector):
         yield circuit
         refresh = CounterMetricFamily(
             "tsdiff_delivery_refresh_failures_total",
-            "Times that open alerts could not be sent again to a place where they lapse.",
+            "Times that open alerts could not be sent again to a notifier where they lapse.",
             labels=_LABELS,
         )
-        for name, count in self._refreshing.failures.items():
+        for name, count in self._resender.failures.items():
             refresh.add_metric([name], count)
         yield refresh

@@ -1,7 +1,7 @@
-"""What the daemon does when a job fires: score one monitor, fit one monitor, deliver what is due, forget what is old.
+"""The work of each job: score one monitor, fit one monitor, deliver, resend alerts, delete old events.
 
-Plain methods without a schedule of their own. Whatever goes wrong in one is logged and counted here and goes no
-further, so that a failing monitor never stops the others.
+Plain methods without a schedule of their own. A failure is logged and counted here and goes no further, so that a
+failing monitor never stops the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tsdiff_monitor.app.build import Assembly
 from tsdiff_monitor.daemon.fit_requests import FitRequests
 from tsdiff_monitor.daemon.fit_slot import FitSlot, FitTurn
 from tsdiff_monitor.daemon.metrics import Metrics
-from tsdiff_monitor.daemon.reports import Reports
+from tsdiff_monitor.daemon.observe import Observer
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
 from tsdiff_monitor.store.forgetting import forget_old
@@ -27,6 +27,8 @@ from tsdiff_monitor.store.forgetting import forget_old
 __all__ = ["Jobs"]
 
 _DELIVER_SECONDS = 5.0
+_PATIENCE = 0.5
+"""Seconds for which a run waits for an attempt under way; what comes of a slower one is settled by a later run."""
 _log = structlog.get_logger(__name__)
 
 
@@ -50,10 +52,10 @@ class Jobs:
         self._store = assembly.store
         self._models = assembly.models
         self._dispatcher = assembly.dispatcher
-        self._refreshing = assembly.refreshing
+        self._resender = assembly.resender
         self._keep_events = pd.Timedelta(assembly.config.settings.keep_events)
         self._metrics = metrics
-        self._reports = Reports(metrics)
+        self._observer = Observer(metrics)
         self._clock = clock
         self._timer = timer
         self._requests = FitRequests(fit_soon, clock)
@@ -62,7 +64,7 @@ class Jobs:
         self._changed = threading.Condition()
         self._running: list[str] = []
         self._stopping = False
-        self._undeliverable = False
+        self._stopped: dict[str, bool] = {}
         self._waiting = {name for name in self._pipelines if not self._has_models(name)}
         metrics.count_pending(self._pending)
         for name, pipeline in self._pipelines.items():
@@ -75,7 +77,7 @@ class Jobs:
             if not allowed:
                 return
             began = self._timer()
-            outcome = self._reports.outcome("tick", monitor, lambda: self._tick(monitor))
+            outcome = self._observer.outcome("tick", monitor, lambda: self._tick(monitor))
             self._metrics.tick_seconds.labels(monitor).observe(self._timer() - began)
             self._metrics.ticks.labels(monitor, outcome).inc()
 
@@ -87,7 +89,7 @@ class Jobs:
                     return
                 began = self._timer()
                 with self._fitting[monitor]:
-                    outcome = self._reports.outcome("fit", monitor, lambda: self._fit(monitor, only_missing))
+                    outcome = self._observer.outcome("fit", monitor, lambda: self._fit(monitor, only_missing))
                 self._metrics.fit_seconds.labels(monitor).observe(self._timer() - began)
                 self._metrics.fits.labels(monitor, outcome).inc()
         finally:
@@ -99,34 +101,25 @@ class Jobs:
         self.fit(monitor, only_missing=True)
 
     def deliver(self) -> None:
-        """Attempt the deliveries that are due, for a few seconds at most, besides the one under way."""
-        with self._run("deliver") as allowed:
-            if not allowed:
-                return
-            try:
-                self._dispatcher.drain(self._clock() + _DELIVER_SECONDS)
-                self._refreshing.run_due()
-            except StoreError as error:
-                if not self._undeliverable:  # once: it is tried again every second
-                    _log.error("delivery stopped", error=str(error))
-                self._undeliverable = True
-            else:
-                if self._undeliverable:
-                    _log.info("delivery goes on")
-                self._undeliverable = False
+        """Attempt the deliveries that are due, for a few seconds at most; a slow attempt goes on by itself."""
+        self._with_store("deliver", "delivery", lambda: self._dispatcher.drain(self._until(), patience=_PATIENCE))
+
+    def resend(self) -> None:
+        """Begin to resend the alerts that lapse otherwise, to each notifier whose time has come."""
+        self._with_store("resend", "resending of alerts", self._resender.run_due)
 
     def prune(self) -> None:
-        """Forget the events that are over since ``settings.keep_events``."""
+        """Delete the events that were over ``settings.keep_events`` ago."""
         with self._run("prune") as allowed:
             if not allowed:
                 return
             try:
                 gone = forget_old(self._store, self._pipelines, self._now(), self._keep_events)
             except StoreError as error:
-                _log.error("old events not forgotten", error=str(error))
+                _log.error("old events not deleted", error=str(error))
                 return
             if gone:
-                _log.info("old events forgotten", events=gone)
+                _log.info("old events deleted", events=gone)
 
     def request_fits(self) -> None:
         """Ask for a first fit of every monitor's groups that have none."""
@@ -150,7 +143,7 @@ class Jobs:
         result = self._pipelines[monitor].tick(self._now(), cold_start=True, absent=True)
         if result.scored_until is None:  # nothing was due
             return "ok"
-        self._reports.tick(monitor, result)
+        self._observer.tick(monitor, result)
         self._refresh(monitor)
         if result.without_model or (monitor in self._waiting and not result.groups):
             self._requests.ask(monitor, frozenset(result.without_model))
@@ -164,7 +157,7 @@ class Jobs:
             result = replace(pipeline, reader=turn).fit(
                 self._now(), only_missing=only_missing, progress=turn.progress, clock=turn.clock
             )
-        self._reports.fit(monitor, result)
+        self._observer.fit(monitor, result)
         self._ready(monitor)
         return "partial" if result.errors else "ok"
 
@@ -202,9 +195,27 @@ class Jobs:
     def _now(self) -> pd.Timestamp:
         return pd.Timestamp(round(self._clock() * 1e9), unit="ns", tz="UTC")
 
+    def _until(self) -> float:
+        return self._clock() + _DELIVER_SECONDS
+
+    def _with_store(self, job: str, what: str, work: Callable[[], object]) -> None:
+        """Do ``work`` of a job that comes every second: one line when the store fails, one when it works again."""
+        with self._run(job) as allowed:
+            if not allowed:
+                return
+            try:
+                work()
+            except StoreError as error:
+                if not self._stopped.get(job):
+                    _log.error(f"{what} stopped", error=str(error))
+                self._stopped[job] = True
+            else:
+                if self._stopped.pop(job, False):
+                    _log.info(f"{what} goes on")
+
     @contextmanager
     def _run(self, job: str) -> Iterator[bool]:
-        """Whether the job may run; while it does, :meth:`stop` waits for it."""
+        """True where the job may run; while it does, :meth:`stop` waits for it."""
         with self._changed:
             allowed = not self._stopping
             if allowed:

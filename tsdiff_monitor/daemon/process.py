@@ -79,7 +79,7 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
 
     Raises ``TsdiffError`` when the process cannot start: the port is taken, the store cannot be opened.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter that nobody reads
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter that is of no use
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -97,7 +97,7 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
         ):
             registry.register(PluginMetrics(kind, plugins))
         registry.register(
-            DeliveryMetrics(assembly.store, assembly.dispatcher, assembly.refreshing, tuple(assembly.notifiers))
+            DeliveryMetrics(assembly.store, assembly.dispatcher, assembly.resender, tuple(assembly.notifiers))
         )
         service = Service(assembly, metrics)
         app = create_app(store=assembly.store, registry=registry, not_ready=lambda: service.not_ready)

@@ -1,4 +1,4 @@
-"""Which job runs when: APScheduler 3.x, its jobs derived from the configuration, its state in memory.
+"""The schedule: APScheduler 3.x, its jobs derived from the configuration, its state in memory.
 
 https://apscheduler.readthedocs.io/en/3.x/userguide.html. A job left out is no loss: a run scores from the last scored
 row, never from ``now``. It is counted all the same, for one that is left out again and again is a stuck source or a
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Protocol
+from zlib import crc32
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
@@ -22,31 +23,37 @@ from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.triggers import DailyTrigger, GridTrigger
 
-__all__ = ["JOB_DEFAULTS", "Scheduler", "Work"]
+__all__ = ["JOB_DEFAULTS", "Scheduler", "Work", "spread"]
 
 # As constructor keywords these would be ignored, and APScheduler's own grace of one second drops jobs silently.
 JOB_DEFAULTS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 _DELIVER_EVERY = timedelta(seconds=1)
+_SPREAD = 0.25  # of an interval: later than that the news would be late, closer together they would be a herd
+_LONGEST_SPREAD = timedelta(minutes=1)
+_LONGEST_FIT_SPREAD = timedelta(minutes=15)
+_START_EVERY = timedelta(milliseconds=250)  # between the first ticks of two monitors, less where there are many
 _PRUNE_AT = time(4, 30)
 _REASONS = {EVENT_JOB_MISSED: "missed", EVENT_JOB_MAX_INSTANCES: "still_running"}
 _log = structlog.get_logger(__name__)
 
 
 class Work(Protocol):
-    """What the jobs do; :class:`tsdiff_monitor.daemon.jobs.Jobs` is one."""
+    """The work of the jobs; :class:`tsdiff_monitor.daemon.jobs.Jobs` is one."""
 
     def infer(self, monitor: str) -> None: ...
     def fit(self, monitor: str) -> None: ...
     def fit_missing(self, monitor: str) -> None: ...
     def deliver(self) -> None: ...
+    def resend(self) -> None: ...
     def prune(self) -> None: ...
 
 
 class Scheduler:
-    """Runs ``work`` as the configuration says. Scores, fits and deliveries have threads of their own.
+    """Runs ``work`` as the configuration says. Scores, fits, deliveries and resends have threads of their own.
 
     There are as many threads as jobs that can run at once, so that one that hangs never takes the place of another.
+    Monitors are spread over a part of their interval, see :func:`spread`, and at the start over a few seconds.
     """
 
     def __init__(
@@ -70,17 +77,21 @@ class Scheduler:
                 "infer": ThreadPoolExecutor(monitors),
                 "fit": ThreadPoolExecutor(2 * monitors),  # a scheduled fit and one that a tick asked for
                 "deliver": ThreadPoolExecutor(1),
+                "resend": ThreadPoolExecutor(1),
                 "prune": ThreadPoolExecutor(1),
             },
         )
         mask = EVENT_JOB_ERROR | EVENT_JOB_EXECUTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED
         self._scheduler.add_listener(self._heard, mask)
-        for name, monitor in config.monitors.items():
+        began = now()
+        for place, (name, monitor) in enumerate(config.monitors.items()):
             rhythm = config.schedulers[monitor.scheduler]
-            # The first run is now, to catch up; the grid goes on from there.
-            self._add(f"infer:{name}", work.infer, name, infer_trigger(rhythm), "infer", next_run_time=now())
-            self._add(f"fit:{name}", work.fit, name, fit_trigger(rhythm, config.settings), "fit")
-        self._scheduler.add_job(work.deliver, GridTrigger(_DELIVER_EVERY), id="deliver", executor="deliver")
+            # The first run comes soon, to catch up; the grid goes on from there.
+            begin = began + place * min(_START_EVERY, _width(rhythm.infer_every, _LONGEST_SPREAD) / monitors)
+            self._add(f"infer:{name}", work.infer, name, infer_trigger(name, rhythm), "infer", next_run_time=begin)
+            self._add(f"fit:{name}", work.fit, name, fit_trigger(name, rhythm, config.settings), "fit")
+        for job, function in (("deliver", work.deliver), ("resend", work.resend)):
+            self._scheduler.add_job(function, GridTrigger(_DELIVER_EVERY), id=job, executor=job)
         every_day = DailyTrigger(_PRUNE_AT, config.settings.zone)
         self._scheduler.add_job(work.prune, every_day, id="prune", executor="prune")
 
@@ -124,13 +135,22 @@ class Scheduler:
                 _log.warning("job skipped: its work is left to its next run", job=job, reason=reason)
 
 
-def infer_trigger(rhythm: SchedulerConfig) -> GridTrigger:
-    """Every ``infer_every`` on the grid, as much later as a tick reads behind the present: then its rows are due."""
-    return GridTrigger(rhythm.infer_every, rhythm.offset)
+def spread(monitor: str, every: timedelta, longest: timedelta) -> timedelta:
+    """A stable delay from the monitor's name: within a quarter of the interval, and shorter than ``longest``."""
+    return _width(every, longest) * (crc32(monitor.encode()) / 2**32)
 
 
-def fit_trigger(rhythm: SchedulerConfig, settings: Settings) -> GridTrigger | DailyTrigger:
-    """Every ``fit_every`` on the grid; with ``start_from`` at that time of day, every so many whole days."""
+def _width(every: timedelta, longest: timedelta) -> timedelta:
+    return min(_SPREAD * every, longest)
+
+
+def infer_trigger(monitor: str, rhythm: SchedulerConfig) -> GridTrigger:
+    """Every ``infer_every`` on the grid, later by the offset (then its rows are due) and by the monitor's delay."""
+    return GridTrigger(rhythm.infer_every, rhythm.offset + spread(monitor, rhythm.infer_every, _LONGEST_SPREAD))
+
+
+def fit_trigger(monitor: str, rhythm: SchedulerConfig, settings: Settings) -> GridTrigger | DailyTrigger:
+    """Every ``fit_every`` on the grid, later by the monitor's delay; with ``start_from`` at that time, without one."""
     if rhythm.start_from is None:
-        return GridTrigger(rhythm.fit_every)
+        return GridTrigger(rhythm.fit_every, spread(monitor, rhythm.fit_every, _LONGEST_FIT_SPREAD))
     return DailyTrigger(rhythm.start_from, settings.zone, max(round(rhythm.fit_every / timedelta(days=1)), 1))

@@ -56,10 +56,11 @@ class Service:
         return f"waiting for the first fit of {', '.join(waiting)}" if waiting else ""
 
     def stop(self, *, job_seconds: float = JOB_SECONDS, drain_seconds: float = DRAIN_SECONDS) -> bool:
-        """Begin nothing new, let ticks finish, deliver what is due; False when something is still running after that.
+        """Begin nothing new, let ticks finish, deliver what is due; False when a tick or fit still runs after that.
 
-        Whatever is cut off is made again after the next start: rows are scored from the last commit on, and deliveries
-        wait in the store.
+        Work that is cut off is done after the next start: rows are scored from the last commit on, and deliveries wait
+        in the store. A notifier that hangs is waited for until the end of ``drain_seconds``, or for less if its attempt
+        has timed out; its thread keeps nothing from ending.
         """
         self._state = "stopping"
         self.scheduler.stop()
@@ -70,6 +71,8 @@ class Service:
             self._dispatcher.drain(self._clock() + drain_seconds)
         except StoreError as error:
             _log.error("delivery stopped", error=str(error))
+        if hanging := self._dispatcher.hanging():
+            _log.warning("left behind: attempts that have not returned", notifiers=hanging)
         return not running
 
     def _fit_soon(self, monitor: str) -> None:

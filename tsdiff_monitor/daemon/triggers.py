@@ -1,6 +1,6 @@
-"""When jobs fire: on a grid counted from the epoch, or at a time of day.
+"""Times at which jobs fire: on a grid counted from the epoch, or at a time of day.
 
-Both depend on nothing but the time, so a restarted process keeps the rhythm of the one before it. They replace
+Both depend on nothing but the time, so a restarted process keeps the rhythm of the previous one. They replace
 APScheduler's own, which count from the moment a job was added (``interval``) or skip a time of day that a change of
 the clocks leaves out (``cron``). https://apscheduler.readthedocs.io/en/3.x/extending.html#custom-triggers
 """

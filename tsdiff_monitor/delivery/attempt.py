@@ -1,4 +1,4 @@
-"""What is known of one attempt to deliver."""
+"""The record of one attempt to deliver."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How long to wait after a failure: exponential, with jitter over the whole span above the floor.
+"""Waiting times after failures: exponential, with jitter over the whole span above the floor.
 
 Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter"), with a floor, so
-that a failing place is never asked again at once.
+that a failing service is never asked again at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may be given something now: a circuit breaker for each notifier, and its own pace between two messages.
+"""Circuit breakers, one for each notifier, and the pace that it wants between two messages.
 
 Closed: deliveries go out. A failure opens it for a while, longer with each in a row. After that it is half open:
 one delivery goes out as a probe; it closes the breaker, or opens it for longer.
@@ -37,7 +37,7 @@ class Breakers:
         self._breakers: dict[str, _Breaker] = {}
 
     def resting(self) -> set[str]:
-        """The notifiers that are to be given nothing now."""
+        """The notifiers that get nothing now."""
         now = self._timer()
         return {name for name, breaker in self._breakers.items() if breaker.until > now}
 
@@ -55,14 +55,14 @@ class Breakers:
         return min((self._breakers[name].until - now for name in self.resting() - failing), default=None)
 
     def failed(self, name: str, *, pace: float = 0.0, retry_after: float | None = None) -> None:
-        """It is of no use to try again at once: open, for ``retry_after`` seconds at least where that was asked for."""
+        """Open after a failure, for at least ``retry_after`` seconds where the other side asked for that."""
         breaker = self._breakers.setdefault(name, _Breaker())
         breaker.failures += 1
         wait = backoff(breaker.failures, self._random, retry_after=retry_after)
         breaker.until = self._timer() + max(wait, pace)
 
     def answered(self, name: str, *, pace: float = 0.0) -> None:
-        """It took a delivery, or refused one for good: it is there. Close, and keep its pace."""
+        """Close after an answer (a delivery taken, or refused for good), and keep the pace."""
         breaker = self._breakers.pop(name, None)
         if breaker is not None and breaker.failures:
             _log.info("notifier is back", notifier=name, failures=breaker.failures)

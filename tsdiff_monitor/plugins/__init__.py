@@ -8,6 +8,7 @@ Built-in plug-ins enter through this same door. Conformance kits: :mod:`tsdiff_m
 
 from tsdiff_monitor.plugins.context import Context
 from tsdiff_monitor.plugins.contracts import (
+    Closable,
     Extent,
     GroupSelector,
     History,
@@ -24,14 +25,19 @@ from tsdiff_monitor.plugins.contracts import (
     Writer,
 )
 from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
+from tsdiff_monitor.system.deadline import BusyError, DeadlineError, Lane, call_within
 
 __all__ = [
+    "Closable",
+    "BusyError",
     "Context",
+    "DeadlineError",
     "Extent",
     "GroupSelector",
     "History",
     "Incident",
     "Kind",
+    "Lane",
     "Measured",
     "Notifier",
     "Query",
@@ -42,6 +48,7 @@ __all__ = [
     "ReceiptKeeper",
     "Refresher",
     "Writer",
+    "call_within",
     "load_plugin",
     "plugin_types",
 ]

@@ -14,6 +14,7 @@ from tsdiff_monitor.timeseries.frame import Frame, Group
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = [
+    "Closable",
     "Extent",
     "GroupSelector",
     "History",
@@ -149,10 +150,23 @@ class Writer(Protocol):
 
 @runtime_checkable
 class Notifier(Protocol):
-    """Sends an event's changes to one place. Retrying and rate limits are the caller's business."""
+    """Sends an event's changes to one place. Retrying and rate limits are the caller's business.
+
+    A notifier gets one call at a time, in a thread of its own. One that takes longer than
+    ``settings.delivery.attempt_timeout`` counts as failed; the next one waits for its return.
+    """
 
     def notify(self, change: EventChange) -> None:
         """Deliver one change. Raises :class:`~tsdiff_monitor.errors.DeliveryError`, which says whether to retry."""
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """Optional: a reader or notifier that holds connections or files. Writers always have it."""
+
+    def close(self) -> None:
+        """Release what is held; safe to call twice."""
         ...
 
 
@@ -199,5 +213,8 @@ class Refresher(Protocol):
         ...
 
     def refresh(self, changes: Sequence[EventChange]) -> None:
-        """Send again: the newest change of each open event, and of each resolved not long ago. Raises as ``notify``."""
+        """Send again: the newest change of each open event, and of each resolved not long ago. Raises as ``notify``.
+
+        Never called during ``notify``, and called before the first ``notify`` of a process, unless there is no event.
+        """
         ...

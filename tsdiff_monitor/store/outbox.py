@@ -30,7 +30,7 @@ class Outbox:
         self._database = database
 
     def due(self, now: float, limit: int, *, skip: Collection[str] = (), horizon: float = math.inf) -> list[Delivery]:
-        """Deliveries to attempt, those that waited for nobody first, without those of the notifiers in ``skip``.
+        """Deliveries to attempt, new ones first, without those of the notifiers in ``skip``.
 
         A later change of an event is not due before the same notifier's earlier ones are delivered or dead. What would
         have to wait more than ``horizon`` seconds is due at once: the clock was put back since that time was set.
@@ -69,7 +69,7 @@ class Outbox:
         return dict(json.loads(rows[0][0])) if rows else None
 
     def notified(self, event_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Who was notified of each of the events since it is open, or is about to be, in the order of first deliveries.
+        """Notifiers that got each of the events since it is open, or are about to, in the order of their first delivery.
 
         Events that nobody was notified of are left out.
         """
@@ -85,7 +85,7 @@ class Outbox:
             found.setdefault(event, []).append(name)
         return {event: tuple(names) for event, names in found.items()}
 
-    def newest_told(self, notifier: str, resolved_after: pd.Timestamp) -> list[EventChange]:
+    def latest_delivered(self, notifier: str, resolved_after: pd.Timestamp) -> list[EventChange]:
         """The newest change that the notifier took, of each event that is open or ended after ``resolved_after``.
 
         Of an event whose resolution it has not taken yet, that is a change of while it was open.
@@ -109,8 +109,8 @@ class Outbox:
         """Given up; kept with its reason until :meth:`prune`."""
         self._change("status = 'dead', finished = ?, reason = ?, message = ?", (now, reason, message), delivery_id)
 
-    def rejuvenate(self, seconds: float, now: float) -> None:
-        """The clock, which shows ``now``, was put forward by so much: what was pending before is no older for it."""
+    def extend_deadlines(self, seconds: float, now: float) -> None:
+        """Make what is pending no older for a clock, now at ``now``, that was put forward by so many seconds."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE deliveries SET created = created + ?1 WHERE status = 'pending' AND created <= ?2 - ?1",

@@ -1,4 +1,4 @@
-"""What a tick or fit brought, as log lines and counters: both from one place, so that they cannot drift apart."""
+"""Log lines and counters of ticks and fits: both from one place, so that they cannot drift apart."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tsdiff_monitor.errors import DataError, SourceError, TsdiffError
 from tsdiff_monitor.pipeline.pipeline import FitResult, TickResult
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
-__all__ = ["Reports"]
+__all__ = ["Observer"]
 
 _log = structlog.get_logger(__name__)
 
 
-class Reports:
-    """Logs and counts what happened, by monitor."""
+class Observer:
+    """Logs and counts the results of ticks and fits, by monitor."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -42,8 +42,8 @@ class Reports:
         except TsdiffError as error:
             _log.error(f"{what} failed", monitor=monitor, reason=type(error).__name__, error=str(error))
             return "error"
-        except Exception as error:  # plug-ins may be anybody's code
-            # Not the exception's own text: nobody vouches that it holds no secret.
+        except Exception as error:  # plug-ins are third-party code
+            # Not the exception's own text: it may hold a secret.
             stack = "".join(traceback.format_tb(error.__traceback__))
             _log.error(f"{what} failed: a bug", monitor=monitor, reason="bug", kind=type(error).__name__, stack=stack)
             return "bug"
