@@ -28,8 +28,8 @@ from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
 from tsdiff_monitor.system.deadline import BusyError, DeadlineError, Lane, call_within
 
 __all__ = [
-    "Closable",
     "BusyError",
+    "Closable",
     "Context",
     "DeadlineError",
     "Extent",

@@ -69,7 +69,7 @@ class Outbox:
         return dict(json.loads(rows[0][0])) if rows else None
 
     def notified(self, event_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Notifiers that got each of the events since it is open, or are about to, in the order of their first delivery.
+        """Notifiers that got each of the events since it is open, or are about to, in the order of first deliveries.
 
         Events that nobody was notified of are left out.
         """
