@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tsdiff_monitor.delivery.routes import Route, recipients, routed
+from tsdiff_monitor.delivery.recipients import Recipients
+from tsdiff_monitor.delivery.routes import Route, routed
 from tsdiff_monitor.events.event import Change, EventChange, Severity
 from tsdiff_monitor.testing import example_change
 
@@ -138,11 +139,10 @@ def test_an_event_that_opens_again_is_new() -> None:
     """After its end an event that continues is told like an opening, also to those who want no updates."""
     kinds = (Change.opened, Change.updated, Change.resolved, Change.updated, Change.resolved)
     changes = [example_change(change, i) for i, change in enumerate(kinds)]
-    told = recipients([route("pager", updates=False)], changes, NOON, {})
-    assert told == [("pager",), (), ("pager",), ("pager",), ("pager",)]
-    assert (
-        recipients([route("pager", updates=False)], changes[1:3], NOON, {changes[0].event.id: ["pager"]}) == told[1:3]
-    )
+    chosen = Recipients(routes=[route("pager", updates=False)])
+    names = list(chosen.of_all(changes, {}).values())
+    assert names == [("pager",), (), ("pager",), ("pager",), ("pager",)]
+    assert list(chosen.of_all(changes[1:3], {changes[0].event.id: ["pager"]}).values()) == names[1:3]
 
 
 HOURS = st.sampled_from([None, "08:00-18:00", "18:00-08:00", "00:00-12:00"])

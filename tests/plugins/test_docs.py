@@ -11,7 +11,8 @@ import pytest
 
 from tsdiff_alerts.console import ConsoleNotifier
 from tsdiff_alerts.message.phrases import json_text
-from tsdiff_alerts.webhook import WebhookNotifier, sign
+from tsdiff_alerts.webhook import WebhookNotifier
+from tsdiff_alerts.webhook.notifier import sign
 from tsdiff_connectors.files import FilesReader, FilesWriter
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.testing import example_change
