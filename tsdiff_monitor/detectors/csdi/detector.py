@@ -20,8 +20,9 @@ from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.detectors.csdi.errors import Mode, ReferenceModel
 from tsdiff_monitor.detectors.csdi.procedure import train
 from tsdiff_monitor.detectors.csdi.voting import step_ratios, votes
-from tsdiff_monitor.detectors.diffusion.files import load_stored, save_model
-from tsdiff_monitor.errors import DamagedModelError, DataError, ShortHistoryError
+from tsdiff_monitor.detectors.diffusion.files import load_stored, restored, save_model
+from tsdiff_monitor.diffusion.randomness import drawn_from, seeded
+from tsdiff_monitor.errors import DataError, ShortHistoryError
 from tsdiff_monitor.scoring.attribution import attribute
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.holdout import HistorySplit, split_history
@@ -85,22 +86,23 @@ class ReferenceDetector:
         scaled = scaler.transform(frame.values)
         split = split_history(scaled, config.window)
         planned = config.fit_steps + len(_MODES)
-        with torch.random.fork_rng(devices=[]):  # weights and dropout draw from the global generator
-            torch.manual_seed(config.seed)
+        generator = seeded(config.seed)
+        with drawn_from(generator):
             model = ReferenceModel.build(len(frame.series), config)
-            steps = train(
-                model.network,
-                model.schedule,
-                torch.from_numpy(scaled),
-                torch.from_numpy(split.training_starts),
-                window=config.window,
-                steps=config.fit_steps,
-                conditional=config.conditional,
-                generator=torch.Generator().manual_seed(config.seed),
-                budget_seconds=config.fit_budget.total_seconds(),
-                progress=lambda done, _total: progress(done, planned),
-                clock=clock,
-            )
+        steps = train(
+            model.network,
+            model.schedule,
+            torch.from_numpy(scaled),
+            torch.from_numpy(split.training_starts),
+            window=config.window,
+            steps=config.fit_steps,
+            conditional=config.conditional,
+            generator=seeded(config.seed),
+            dropout=generator,
+            budget_seconds=config.fit_budget.total_seconds(),
+            progress=lambda done, _total: progress(done, planned),
+            clock=clock,
+        )
         modes: dict[str, NormalErrors] = {}
         for done, mode in enumerate(_MODES, 1):
             modes[mode] = _normal_errors(model, scaled, scaler, split, mode, confirm_rows)
@@ -176,13 +178,8 @@ class ReferenceDetector:
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
         card, state = load_stored(directory, ReferenceCard)
-        model = ReferenceModel.build(len(card.metrics), card.config)
-        try:
-            model.network.load_state_dict(state)
-        except RuntimeError:
-            raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
-        model.network.eval()
-        return cls(card.config, card, card.scaler(), model)
+        network = restored(lambda: ReferenceModel.build(len(card.metrics), card.config).network, state, directory)
+        return cls(card.config, card, card.scaler(), ReferenceModel(card.config, network))
 
     def _errors(self, frame: Frame, first: int, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
         """Squared errors ``[V, T, K]`` of the voting steps, on the last one's scale, and signed ones ``[T, K]``."""

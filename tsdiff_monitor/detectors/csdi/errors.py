@@ -20,6 +20,7 @@ from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
 from tsdiff_monitor.detectors.csdi.procedure import Schedule, impute, reference_masks
 from tsdiff_monitor.detectors.csdi.voting import voting_steps
+from tsdiff_monitor.diffusion.randomness import seeded
 
 __all__ = ["Mode", "ReferenceModel"]
 
@@ -37,7 +38,7 @@ class ReferenceModel:
 
     @classmethod
     def build(cls, metrics: int, config: CsdiReferenceConfig) -> ReferenceModel:
-        """With weights drawn from torch's global generator."""
+        """A model with first weights, as torch draws them."""
         return cls(config, CsdiNetwork(metrics, window=config.window, channels=config.channels, layers=config.layers))
 
     @property
@@ -116,8 +117,8 @@ class ReferenceModel:
 
     def noise(self, metrics: int, samples: int) -> Float[Tensor, "_ S L K"]:
         """Every draw one run of denoising takes, from the seed: those of the steps, the start, the forward noise."""
-        generator = torch.Generator().manual_seed(self.config.seed)
-        return torch.randn(self.config.steps + 2, samples, self.config.window, metrics, generator=generator)
+        shape = (self.config.steps + 2, samples, self.config.window, metrics)
+        return torch.randn(shape, generator=seeded(self.config.seed))
 
     def _padded(self, scaled: np.ndarray) -> Tensor:
         """``scaled`` after a window's worth of missing rows: the window that ends with row t begins at index t."""

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
+from tsdiff_monitor.diffusion.randomness import drawn_from
 from tsdiff_monitor.diffusion.training_masks import gratings
 
 __all__ = ["Schedule", "impute", "q_sample", "quadratic_betas", "reference_masks", "train"]
@@ -74,6 +75,7 @@ def train(
     steps: int,
     conditional: bool,
     generator: torch.Generator,
+    dropout: torch.Generator,
     budget_seconds: float = math.inf,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Callable[[], float] = time.monotonic,
@@ -81,7 +83,8 @@ def train(
     """Train in place on windows of ``rows`` (NaN = missing) beginning at ``starts``; gives the steps taken.
 
     Adam at 1e-3, a tenth of it from 75 % of the steps on and a hundredth from 90 % (CSDI, appendix E.1). Each window
-    has one of the two gratings hidden. The transformers' dropout draws from torch's global generator: seed it.
+    has one of the two gratings hidden. Batches, masks and noise come from ``generator``; what the transformers leave
+    out, from ``dropout``.
     """
     began = clock()
     optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-6)
@@ -100,7 +103,8 @@ def train(
         step = torch.randint(0, len(schedule), (_BATCH,), generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
         noisy = q_sample(clean, schedule.kept[step], noise)
-        guess = network(noisy, step, clean if conditional else noisy, target, shown_mask)
+        with drawn_from(dropout):
+            guess = network(noisy, step, clean if conditional else noisy, target, shown_mask)
         loss = ((noise - guess) ** 2 * target).sum() / target.sum().clamp(min=1)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

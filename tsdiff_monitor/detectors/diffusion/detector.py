@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
-from tsdiff_monitor.detectors.diffusion.files import ModelCard, PlanCard, load_model, save_model
+from tsdiff_monitor.detectors.diffusion.files import ModelCard, PlanCard, load_stored, save_model
 from tsdiff_monitor.detectors.diffusion.runtimes import fit_denoiser, load_denoiser, stored
 from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
@@ -211,7 +211,7 @@ class DiffusionDetector:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
-        card, state = load_model(directory)
+        card, state = load_stored(directory, ModelCard)
         regression = None
         try:
             codebook = Codebook(state.pop(_WORDS), card.typical)

@@ -18,7 +18,7 @@ from tsdiff_monitor.detectors.diffusion.files import ModelCard, load_graph, load
 from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.diffusion.onnx_denoiser import OnnxDenoiser
 from tsdiff_monitor.diffusion.tensor_files import State
-from tsdiff_monitor.errors import DamagedModelError, ModelError
+from tsdiff_monitor.errors import ModelError
 
 if TYPE_CHECKING:
     from tsdiff_monitor.diffusion.imputer import Imputer
@@ -69,23 +69,18 @@ def load_denoiser(directory: Path, card: ModelCard, state: Mapping[str, np.ndarr
     """
     if card.config.runtime == "onnx":
         return _onnx(load_graph(directory, card), card.config)
-    torch = require_torch(
+    require_torch(
         f"{directory}: the model is for torch, which is not installed: pip install torch, "
         "or fit the model with `runtime: onnx`"
     )
-    from tsdiff_monitor.detectors.diffusion.build import untrained
+    from tsdiff_monitor.detectors.diffusion.build import stored_denoiser
 
     if card.network:
         known = _SERVING.get(card.network_sha256)
         if known is not None:
             return known
         state = load_network(directory, card)
-    imputer = untrained(card.config, len(card.metrics))
-    try:
-        imputer.network.load_state_dict({name: torch.tensor(values) for name, values in state.items()})
-    except RuntimeError:
-        raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
-    imputer.network.eval()
+    imputer = stored_denoiser(card.config, len(card.metrics), state, directory)
     return _SERVING.setdefault(card.network_sha256, imputer) if card.network else imputer
 
 
