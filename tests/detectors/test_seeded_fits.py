@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from tests.detectors.diffusion.metrics import frame_of, made_values
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
-from tsdiff_monitor.detectors.csdi.detector import ReferenceDetector
+from tsdiff_monitor.detectors.csdi.detector import CsdiDetector
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.detectors.diffusion.fit_shared import fit_shared
@@ -48,7 +48,7 @@ def fit_for_all(seed: int = 0, progress: Progress = _quiet) -> Weights:
 
 def fit_csdi(seed: int = 0, progress: Progress = _quiet) -> Weights:
     config = CSDI.model_copy(update={"seed": seed})
-    return _weights(ReferenceDetector.fit(FRAME, config, progress=progress).model)
+    return _weights(CsdiDetector.fit(FRAME, config, progress=progress).model)
 
 
 def _weights(model: Any) -> Weights:
@@ -85,7 +85,7 @@ class BeforeEachDraw(TorchFunctionMode):
 def test_loading_meanwhile_changes_no_weights(fit: Callable[..., Weights], tmp_path: Path) -> None:
     """A model loaded by another thread between any two draws of the first weights leaves the fit as it is alone."""
     DiffusionDetector.fit(FRAME, DiffusionModelConfig(**SMALL)).save(tmp_path / "own")
-    ReferenceDetector.fit(FRAME, CSDI).save(tmp_path / "csdi")
+    CsdiDetector.fit(FRAME, CSDI).save(tmp_path / "csdi")
     alone = fit()
     with ThreadPoolExecutor(1) as other:
 

@@ -25,7 +25,7 @@ __all__ = ["fit_detector", "load_detector"]
 _CLASSES = {
     "diffusion": "tsdiff_monitor.detectors.diffusion.detector:DiffusionDetector",
     "baseline": "tsdiff_monitor.detectors.baseline.detector:BaselineDetector",
-    "csdi_reference": "tsdiff_monitor.detectors.csdi.detector:ReferenceDetector",
+    "csdi_reference": "tsdiff_monitor.detectors.csdi.detector:CsdiDetector",
 }
 assert _CLASSES.keys() == MODEL_TYPES.keys()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,24 +19,24 @@ from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
 from tsdiff_monitor.detectors.csdi.procedure import Schedule, impute, reference_masks
 from tsdiff_monitor.detectors.csdi.voting import voting_steps
+from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.diffusion.randomness import seeded
 
-__all__ = ["Mode", "ReferenceModel"]
+__all__ = ["CsdiModel"]
 
-Mode = Literal["stream", "batch"]
 _CELLS_AT_ONCE = 60_000
 """Bounds a batch: windows x rows x metrics, each of which takes ``channels`` numbers a layer."""
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceModel:
-    """The network with its schedule and configuration: what imputes."""
+class CsdiModel:
+    """The network with its schedule and configuration."""
 
     config: CsdiReferenceConfig
     network: CsdiNetwork
 
     @classmethod
-    def build(cls, metrics: int, config: CsdiReferenceConfig) -> ReferenceModel:
+    def build(cls, metrics: int, config: CsdiReferenceConfig) -> CsdiModel:
         """A model with first weights, as torch draws them."""
         return cls(config, CsdiNetwork(metrics, window=config.window, channels=config.channels, layers=config.layers))
 

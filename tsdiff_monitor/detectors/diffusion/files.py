@@ -23,10 +23,8 @@ from tsdiff_monitor.diffusion.tensor_files import State, checked, holds, linked,
 from tsdiff_monitor.errors import DamagedModelError
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
-from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.system.atomic_files import atomic_path
-from tsdiff_monitor.timeseries.frame import Frame
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,12 +53,13 @@ _Stored = TypeVar("_Stored", bound=StoredCard)
 _Network = TypeVar("_Network", bound="nn.Module")
 
 
-class ModelCard(FittedCard):
+class ModelCard(FittedCard, StoredCard):
     """Everything about a fitted model but its weights."""
 
     config: DiffusionModelConfig
     plans: Mapping[str, PlanCard]
     typical: float
+    steps: int
     network: str = ""
     network_sha256: str = ""
 
@@ -71,20 +70,6 @@ class ModelCard(FittedCard):
         if any(len(plan.normaliser) != len(self.metrics) for plan in self.plans.values()):
             raise ValueError("a plan must have one normaliser per metric")
         return self
-
-    @classmethod
-    def describe(
-        cls,
-        frame: Frame,
-        scaler: Scaler,
-        config: DiffusionModelConfig,
-        *,
-        plans: Mapping[str, PlanCard],
-        steps: int,
-        typical: float,
-    ) -> Self:
-        """The card of a model just fit on ``frame``."""
-        return cls.of_fit(frame, scaler, config, plans=plans, steps=steps, typical=typical)
 
 
 def save_model(

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tsdiff_monitor.detectors.cards import CARD_VERSION
 from tsdiff_monitor.detectors.diffusion.build import initialised
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.pooled_calibration import pooled_calibrations
@@ -71,7 +70,7 @@ def fit_shared(
         clock=clock,
     )
     card = SharedCard(
-        schema_version=CARD_VERSION,
+        schema_version=SharedCard.VERSION,
         code_version=__version__,
         kind="shared",
         config=config,
