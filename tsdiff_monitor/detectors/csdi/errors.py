@@ -20,6 +20,7 @@ from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
 from tsdiff_monitor.detectors.csdi.procedure import Schedule, impute, reference_masks
 from tsdiff_monitor.detectors.csdi.voting import voting_steps
 from tsdiff_monitor.detectors.protocol import Mode
+from tsdiff_monitor.diffusion.batching import last_rows, padded, window_batches, windows_at_once
 from tsdiff_monitor.diffusion.randomness import seeded
 
 __all__ = ["CsdiModel"]
@@ -97,10 +98,10 @@ class CsdiModel:
         out = np.full((3, last - first, K), np.nan)
         noise = self.noise(K, S)
         levels = torch.tensor([0.5, (1 - config.band) / 2, (1 + config.band) / 2])
-        padded = self._padded(scaled[:last])
-        size = max(_CELLS_AT_ONCE // (config.window * K), 1)
+        rows_of_windows = torch.from_numpy(padded(scaled[:last], config.window))
+        size = self._at_once(K)
         for end in range(last - 1, first - 1, -read):
-            window = padded[end : end + config.window]
+            window = rows_of_windows[end : end + config.window]
             drawn = torch.empty(S, config.window, K)
             for at, mask in product(range(0, S, size), reference_masks(config.window, K)):
                 part = noise[:, at : at + size]
@@ -119,22 +120,13 @@ class CsdiModel:
         shape = (self.config.steps + 2, samples, self.config.window, metrics)
         return torch.randn(shape, generator=seeded(self.config.seed))
 
-    def _padded(self, scaled: np.ndarray) -> Tensor:
-        """``scaled`` after a window's worth of missing rows: the window that ends with row t begins at index t."""
-        before = np.full((self.config.window - 1, scaled.shape[1]), np.nan, np.float32)
-        return torch.from_numpy(np.concatenate([before, scaled]))
-
     def _windows(
         self, scaled: np.ndarray, first: int, *, read: int, stride: int
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Batches of (last row of each window, windows ``[B, L, K]``) that read every row from ``first`` on."""
-        T, K = scaled.shape
-        if first >= T:
-            return
-        last = np.arange(min(first + read, T) - 1, T - 1 + stride, stride)
-        last = np.unique(np.minimum(last, T - 1))
-        views = self._padded(scaled).unfold(0, self.config.window, 1)  # [T, K, L], no copy
-        size = max(_CELLS_AT_ONCE // (self.config.window * K), 1)
-        for at in range(0, len(last), size):
-            ends = last[at : at + size]
-            yield ends, views[torch.from_numpy(ends)].transpose(1, 2)
+        ends = last_rows(len(scaled), first=first, read=read, stride=stride)
+        for batch, windows in window_batches(scaled, ends, self.config.window, self._at_once(scaled.shape[1])):
+            yield batch, torch.from_numpy(windows)
+
+    def _at_once(self, metrics: int) -> int:
+        return windows_at_once(self.config.window, metrics, _CELLS_AT_ONCE, least_channels=1)

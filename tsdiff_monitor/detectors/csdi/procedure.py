@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
+from tsdiff_monitor.diffusion.masks import gratings
 from tsdiff_monitor.diffusion.randomness import drawn_from
-from tsdiff_monitor.diffusion.training_masks import gratings
+from tsdiff_monitor.diffusion.training import TrainingGroup
 
 __all__ = ["Schedule", "impute", "q_sample", "quadratic_betas", "reference_masks", "train"]
 
@@ -62,7 +63,8 @@ def q_sample(
 
 def reference_masks(window: int, metrics: int) -> tuple[Bool[Tensor, "L K"], Bool[Tensor, "L K"]]:
     """ImDiffusion's two complementary gratings of ten bars: every cell is imputed once."""
-    return gratings(window, metrics, max(window // _BARS, 1))
+    first, second = gratings(window, metrics, max(window // _BARS, 1))
+    return torch.from_numpy(first), torch.from_numpy(second)
 
 
 def train(
@@ -90,12 +92,11 @@ def train(
     optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-6)
     decay = torch.optim.lr_scheduler.MultiStepLR(optimiser, [int(steps * 0.75), int(steps * 0.9)])
     masks = torch.stack(reference_masks(window, rows.shape[1]))
-    offsets = torch.arange(window)
+    group = TrainingGroup(rows, starts)
     network.train()
     done = 0
     while done < steps:
-        chosen = starts[torch.randint(0, len(starts), (_BATCH,), generator=generator)]
-        windows = rows[chosen[:, None] + offsets]
+        windows = group.draw(_BATCH, window, generator)
         observed = ~windows.isnan()
         hidden = masks[torch.randint(0, 2, (_BATCH,), generator=generator)]
         target, shown_mask = observed & hidden, observed & ~hidden
