@@ -1,4 +1,4 @@
-"""Diffusion time: how much noise would explain a point. Livernoche et al., "On Diffusion Modeling for Anomaly
+"""Diffusion time: the amount of noise that would explain a point. Livernoche et al., "On Diffusion Modeling for Anomaly
 Detection", ICLR 2024 (arXiv 2305.18593), the learned, categorical form ("DTE").
 
 A network is shown normal points with noise of a random level and learns to tell the level. A point that is far from the
@@ -19,6 +19,8 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from tsdiff_monitor.diffusion.randomness import drawn_from, seeded
 
 __all__ = ["DiffusionTime"]
 
@@ -51,8 +53,7 @@ class DiffusionTime:
         if not len(complete):
             raise ValueError("no embedding without a missing value to learn from; fill the gaps first")
         points = torch.from_numpy(complete.astype(np.float32))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(0, 2**31, (), generator=generator)))
+        with drawn_from(seeded(int(torch.randint(0, 2**31, (), generator=generator)))):
             network = _NoiseClassifier(points.shape[1])
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
