@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, Storage, count, emit, note
+from tsdiff_monitor.cli.common import count, emit, note
+from tsdiff_monitor.cli.options import ConfigFile, Storage
 from tsdiff_monitor.settings.durations import format_duration
 
 if TYPE_CHECKING:

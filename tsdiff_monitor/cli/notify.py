@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, Storage, emit, note
+from tsdiff_monitor.cli.common import emit, note
+from tsdiff_monitor.cli.options import ConfigFile, Storage
 
 if TYPE_CHECKING:
     from tsdiff_monitor.events.event import Event

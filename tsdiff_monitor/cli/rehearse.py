@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.common import (
-    ConfigFile,
     Errors,
-    Storage,
     collecting,
     count,
     emit,
@@ -25,6 +23,7 @@ from tsdiff_monitor.cli.common import (
     progress,
     report_errors,
 )
+from tsdiff_monitor.cli.options import ConfigFile, Monitor, Storage
 
 if TYPE_CHECKING:
     from tsdiff_monitor.config.loader import Config
@@ -39,7 +38,7 @@ _SENT = 3
 
 def command(
     config_file: ConfigFile,
-    monitor: Annotated[str | None, typer.Option(metavar="NAME", help="Only this monitor.")] = None,
+    monitor: Monitor = None,
     send: Annotated[
         bool,
         typer.Option("--send", help="Tell the monitor's notifiers of up to three of the events, marked as synthetic."),
