@@ -1,8 +1,9 @@
 """Diffusion time: the amount of noise that would explain a point. Livernoche et al., "On Diffusion Modeling for Anomaly
 Detection", ICLR 2024 (arXiv 2305.18593), the learned, categorical form ("DTE").
 
-A network is shown normal points with noise of a random level and learns to tell the level. A point that is far from the
-normal ones looks as if it had much noise: the level expected of it is its anomaly score, from one cheap evaluation.
+A network is shown normal points with noise of a random level and learns to classify the level. A point that is far
+from the normal ones looks as if it had much noise: the level expected of it is its anomaly score, from one cheap
+evaluation.
 
 Two things differ from the paper. Noise is added without shrinking the points (σ from ``SIGMA_MIN`` to ``SIGMA_MAX``,
 even in ln σ; the points themselves have deviation 1): variance-preserving noise would leave standardised points looking

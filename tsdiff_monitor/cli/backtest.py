@@ -1,4 +1,4 @@
-"""``tsdiff-monitor backtest``: what would have happened."""
+"""``tsdiff-monitor backtest``: the events that history would have opened."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _backtest(
         errors.extend((f"monitor {name}, {where}", error) for where, error in failed)
         if not found.groups:
             why = "see the errors above" if failed else "the source has no data in the span"
-            raise DataError(f"nothing could be scored: {why}; mend the queries, or choose another --start and --end")
+            raise DataError(f"nothing could be scored: {why}; fix the queries, or choose another --start and --end")
         summary = write_report(dataclasses.replace(found, config_text=text), folder)
     if len(config.monitors) > 1:
         emit(f"Monitor {name}")

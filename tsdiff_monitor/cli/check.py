@@ -1,4 +1,4 @@
-"""``tsdiff-monitor check``: is a configuration good, and what may stand in one."""
+"""``tsdiff-monitor check``: checks of configurations and their queries, and the schema of configurations."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def sources_command(
     monitor: Monitor = None,
     now: Annotated[str | None, typer.Option(metavar="TIME", help="Look back from here instead of now.")] = None,
 ) -> None:
-    """Run every query over the fit window and say what came back, what is odd about it, and what to change.
+    """Run every query over the fit window and print its result, the problems found in it, and their fixes.
 
-    Nothing is fit, scored, stored or sent. Exit code 0: all is well; 1: a query failed; 3: there is something to mend.
+    Nothing is fit, scored, stored or sent. Exit code 0: all is well; 1: a query failed; 3: there is something to fix.
 
     Example: tsdiff-monitor check sources monitor.yml
     """

@@ -1,4 +1,4 @@
-"""Windows of a series in batches, so bounded that memory stays bounded whatever the length of the series."""
+"""Windows of a series in batches of bounded size: memory does not grow with the length of the series."""
 
 from __future__ import annotations
 

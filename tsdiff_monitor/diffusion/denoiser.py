@@ -1,4 +1,4 @@
-"""What scoring asks of a network, whichever runtime computes it."""
+"""The contract of a network for scoring, independent of the runtime that computes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers of one fit, whatever other threads draw.
+"""Random numbers of one fit, independent of those that other threads draw.
 
 torch's layers initialise themselves, and drop out, from one generator that all threads share. Here every random
 operation of a block gets a generator of its own instead (https://pytorch.org/docs/stable/notes/extending.html,
@@ -46,7 +46,7 @@ def drawn_from(generator: torch.Generator) -> AbstractContextManager[object]:
 def not_drawn() -> AbstractContextManager[object]:
     """Leave out the random first weights of networks built in the block, in this thread: they are loaded next.
 
-    Until then such weights hold whatever was in memory.
+    Until then such weights hold what was in memory.
     """
 
     def skip(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -59,11 +59,11 @@ def not_drawn() -> AbstractContextManager[object]:
     return _RandomOperations(skip)
 
 
-class _RandomOperations(TorchDispatchMode):
+class _RandomOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not annotate it
     """Hands the random operations that have no generator to ``replace``; all others run as they are."""
 
     def __init__(self, replace: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._replace = replace
 
     def __torch_dispatch__(

@@ -23,7 +23,7 @@ Direction = Literal["both", "above_expected", "below_expected"]
 
 @dataclass(frozen=True)
 class Rule:
-    """Which deviations of a series count: their direction, and their least size, absolute and relative to expected."""
+    """Deviations of a series that count: their direction, and their least size, absolute and relative to expected."""
 
     direction: Direction = "both"
     min_dev: float = 0.0
@@ -31,7 +31,7 @@ class Rule:
 
     @property
     def trivial(self) -> bool:
-        """Whether every deviation counts."""
+        """True where every deviation counts."""
         return self == Rule()
 
 

@@ -126,7 +126,7 @@ class BaselineDetector(FittedDetector[BaselineCard]):
         return cls(card, card.scaler())
 
     def _sizes(self, support: np.ndarray) -> np.ndarray:
-        """How large a residual of a normal row is, ``[T, K]``: the less of the past is known, the more like 1.
+        """Usual size of a normal row's residual ``[T, K]``: the less of the past is known, the closer to 1.
 
         That is the standard deviation of the history: with nothing else known, its mean is the forecast.
         """
@@ -157,8 +157,8 @@ def _row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
 
 
 def _widening(rows: int) -> float:
-    """How much higher than calibrated the threshold is after a fit on so many rows: twice after the least of them.
+    """Factor of the calibrated threshold after a fit on so many rows: 2 after the least of them.
 
-    What the next days bring is not all in the first hour; measured on the week that followed (docs/operations.md).
+    The first hour does not hold all that the next days bring; measured on the week that followed (docs/operations.md).
     """
     return 1.0 + LEAST_ROWS / rows

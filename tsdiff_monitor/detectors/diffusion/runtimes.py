@@ -1,4 +1,4 @@
-"""Which library computes a model's network: torch, or ONNX Runtime where torch is not installed (`runtime` of a model).
+"""Runtimes of a model's network: torch, or ONNX Runtime where torch is not installed (`runtime` of a model).
 
 Fitting always takes torch. With ``runtime: onnx`` the trained network becomes an ONNX graph before anything is measured
 with it, so thresholds belong to the graph that will score, quantised or not. Torch is imported where it is needed only.
@@ -85,7 +85,7 @@ def load_denoiser(directory: Path, card: ModelCard, state: Mapping[str, np.ndarr
 
 
 def stored(denoiser: WindowDenoiser, *, own: bool) -> tuple[State, bytes | State | None]:
-    """What has to be kept of a network: its weights as the group's ``own``; or what goes into a file of its own.
+    """Stored parts of a network: its weights as the group's ``own``, or the content of a file of its own.
 
     That is an ONNX graph, or the weights of a network that serves other groups as well.
     """

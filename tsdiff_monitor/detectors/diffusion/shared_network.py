@@ -58,7 +58,7 @@ class SharedNetwork:
         return digest.hexdigest()
 
     def serves(self, config: DiffusionModelConfig) -> bool:
-        """Whether a group's model of this configuration can be made from it."""
+        """True where a group's model of this configuration can be made from it."""
         own = self.config
         same = (own.window, own.width, own.layers) == (config.window, config.width, config.layers)
         return config.shared and same
