@@ -14,7 +14,7 @@ from benchmarks.methods.product import as_frame
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
-from tsdiff_monitor.detectors.csdi.errors import ReferenceModel
+from tsdiff_monitor.detectors.csdi.errors import CsdiModel
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector
 from tsdiff_monitor.detectors.protocol import Mode
@@ -110,7 +110,7 @@ def reference_row_seconds(frame: Frame, *, windows: int = 2, clock: Clock = time
     not change what a row costs.
     """
     config = CsdiReferenceConfig()
-    model = ReferenceModel.build(len(frame.series), config)
+    model = CsdiModel.build(len(frame.series), config)
     half = config.window // 2
     scaled = Scaler.fit(frame.values).transform(frame.values)[: half * (windows + 1)]
     return _timed(lambda: model.errors(scaled, first=0, mode="batch"), clock) / (half * windows)

@@ -9,13 +9,11 @@ import torch
 
 import tsdiff_monitor.diffusion
 
-# ``weights`` names Tensor for the type checkers only, so that a card can be read without importing torch.
 _MODULES = [
-    f"tsdiff_monitor.diffusion.{module.name}"
-    for module in pkgutil.iter_modules(tsdiff_monitor.diffusion.__path__)
-    if module.name != "weights"
+    f"tsdiff_monitor.diffusion.{module.name}" for module in pkgutil.iter_modules(tsdiff_monitor.diffusion.__path__)
 ]
 _MODULES += [f"tsdiff_monitor.detectors.csdi.{name}" for name in ("network", "procedure", "errors")]
+_MODULES.append("benchmarks.methods.likelihood")
 jaxtyping.install_import_hook(_MODULES, "beartype.beartype")
 
 torch.set_num_threads(1)  # the tests' networks are small: more threads only wait for each other

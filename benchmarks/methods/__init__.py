@@ -17,7 +17,7 @@ BASELINES: dict[str, Method] = {
 }
 METHODS: dict[str, Method] = {**BASELINES, **product.METHODS, **density.METHODS}
 DEFAULT = (*BASELINES, "diffusion", "diffusion_stream", "cold_start")
-"""What runs when no method is named. The others are parts of the detector, alternatives to it, or take hours."""
+"""The methods that run when none is named. The others are parts of the detector, alternatives to it, or take hours."""
 
 
 def chosen(names: str) -> list[str]:

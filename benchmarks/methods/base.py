@@ -1,4 +1,4 @@
-"""What a method is, and what the baselines share: scaling, windows, and the row scores of windows.
+"""The methods' contract, and helpers of the baselines: scaling, windows, and the row scores of windows.
 
 Shapes: N training rows, T test rows, K metrics, W rows of a window.
 """
@@ -24,7 +24,7 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a fit is told beside the training rows."""
+    """Settings of a fit beside the training rows."""
 
     seed: int
     step_seconds: float

@@ -24,7 +24,7 @@ _MOST = 30_000
 
 def evidence_bound(train: np.ndarray, setting: Setting, **options: Any) -> Scorer:
     """The bound's terms over six noise levels per cell, the root of their sum by its mean on training rows."""
-    from tsdiff_monitor.scoring import density
+    from benchmarks.methods import density_scores
     from tsdiff_monitor.scoring.plan import batch_plan
 
     detector = _fitted(train, setting, options)
@@ -33,8 +33,8 @@ def evidence_bound(train: np.ndarray, setting: Setting, **options: Any) -> Score
 
     def roots(values: np.ndarray) -> np.ndarray:
         scaled = detector.scaler.transform(values)
-        terms = density.denoising_terms(detector.imputer, scaled, plan, window=window, first=0, seed=seed)
-        return np.asarray(np.sqrt(density.evidence_bound(terms)))
+        terms = density_scores.denoising_terms(detector.imputer, scaled, plan, window=window, first=0, seed=seed)
+        return np.asarray(np.sqrt(density_scores.evidence_bound(terms)))
 
     normal = np.nan_to_num(np.nanmean(roots(train[-_MOST:]), axis=0), nan=1.0)
     normal = np.where(detector.scaler.constant, 1.0, np.maximum(normal, 0.1))
@@ -43,9 +43,9 @@ def evidence_bound(train: np.ndarray, setting: Setting, **options: Any) -> Score
 
 def flow_likelihood(train: np.ndarray, setting: Setting, **options: Any) -> Scorer:
     """-ln p of the newest quarter of a window given the rest, by the probability flow, every 16 rows."""
+    from benchmarks.methods.density_scores import flow_log_likelihoods
     from tsdiff_monitor.diffusion.imputer import Imputer
-    from tsdiff_monitor.diffusion.training_masks import forecast_mask
-    from tsdiff_monitor.scoring.density import flow_log_likelihoods
+    from tsdiff_monitor.diffusion.masks import forecast_mask
 
     detector = _fitted(train, setting, options)
     imputer, window = detector.imputer, detector.config.window
@@ -66,7 +66,7 @@ def diffusion_time(train: np.ndarray, setting: Setting) -> Scorer:
     """DTE, learned: the noise level a classifier sees in a window's principal components."""
     import torch
 
-    from tsdiff_monitor.scoring.diffusion_time import DiffusionTime
+    from benchmarks.methods.diffusion_time import DiffusionTime
 
     scaling = Scaling.fit(train)
     windows = evenly(windows_of(scaling(train)), _MOST)

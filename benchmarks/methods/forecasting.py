@@ -27,11 +27,12 @@ def cnn(steps: int) -> Callable[[np.ndarray, Setting], Scorer]:
     def fit(train: np.ndarray, setting: Setting) -> Scorer:
         import torch
 
+        from tsdiff_monitor.diffusion.randomness import drawn_from, seeded
+
         scaling = Scaling.fit(train)
         z = _padded(scaling(train))
-        generator = torch.Generator().manual_seed(setting.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(setting.seed)
+        generator = seeded(setting.seed)
+        with drawn_from(seeded(setting.seed)):
             network = _network(train.shape[1])
         optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
         for _ in range(steps):

@@ -1,4 +1,4 @@
-"""This project's own detectors, through the door that the pipeline uses, with their default configuration."""
+"""This project's own detectors, through the interface that the pipeline uses, with their default configuration."""
 
 from __future__ import annotations
 

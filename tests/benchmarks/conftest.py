@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.gaussian_pair import optimal_imputer
+from tsdiff_monitor.diffusion.imputer import Imputer
+
 ROWS = 600
 INCIDENT = slice(450, 460)
 
@@ -51,3 +54,9 @@ def lengths(tmp_path: Path) -> Path:
     path = tmp_path / "lengths.csv"
     path.write_text("machine,benchmark_file,train_rows,PCA,CNN\na,001_a.csv,100,0.25,0.75\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def gaussian_pair() -> Imputer:
+    """The optimal imputer of two metrics with correlation 0.8."""
+    return optimal_imputer()

@@ -47,7 +47,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_tables_and_files(cli: Any, write_config: Any, document: dict[str, Any], tmp_path: Path) -> None:
-    """A row per kind and metric, what was done and what follows; the same files again; nobody is told."""
+    """A row per kind and metric, what was done and what follows; the same files again; nothing is sent."""
     config = write_config(document)
     first = rehearse(cli, config, "--groups", 1, "--report", tmp_path / "out")
     assert first.code == 0, first.err
@@ -128,7 +128,7 @@ def test_nobody_to_send_to(cli: Any, write_config: Any, document: dict[str, Any]
     document["monitors"]["services"]["notify"] = []
     outcome = rehearse(cli, write_config(document), "--send")
     assert outcome.code == 1
-    assert "monitors.services.notify: nobody is told (name a notifier, or drop --send)" in outcome.err
+    assert "monitors.services.notify: there is no notifier (name a notifier, or drop --send)" in outcome.err
     assert "fitting" not in outcome.err
 
 

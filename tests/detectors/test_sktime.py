@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("sktime", reason="sktime is not installed: pip install 'tsdiff-monitor[sktime]'")
 
-with warnings.catch_warnings():  # what sktime's own imports warn of is not ours to mend
+with warnings.catch_warnings():  # what sktime's own imports warn of is not ours to fix
     warnings.simplefilter("ignore")
     from sktime.detection.base import BaseDetector
     from sktime.utils.estimator_checks import check_estimator
 
-    from tsdiff_monitor.detectors.sktime import DiffusionDetector
+    from tsdiff_monitor.detectors.sktime import SktimeDetector
 
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.registry import fit_detector
@@ -30,19 +30,19 @@ def history() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def fitted(history: pd.DataFrame) -> DiffusionDetector:
-    return DiffusionDetector(TINY).fit(history)
+def fitted(history: pd.DataFrame) -> SktimeDetector:
+    return SktimeDetector(TINY).fit(history)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_it_passes_sktimes_estimator_checks() -> None:
     """All of them, without an exclusion."""
-    outcomes = check_estimator(DiffusionDetector, raise_exceptions=False, verbose=False)
+    outcomes = check_estimator(SktimeDetector, raise_exceptions=False, verbose=False)
     assert len(outcomes) > 50
     assert {check: outcome for check, outcome in outcomes.items() if outcome != "PASSED"} == {}
 
 
-def test_it_is_an_anomaly_detector_of_many_metrics_with_gaps(fitted: DiffusionDetector) -> None:
+def test_it_is_an_anomaly_detector_of_many_metrics_with_gaps(fitted: SktimeDetector) -> None:
     """The tags that sktime's search goes by say what it can do."""
     assert isinstance(fitted, BaseDetector)
     assert (fitted.get_tag("task"), fitted.get_tag("learning_type")) == ("anomaly_detection", "unsupervised")
@@ -50,7 +50,7 @@ def test_it_is_an_anomaly_detector_of_many_metrics_with_gaps(fitted: DiffusionDe
     assert fitted.get_tag("capability:missing_values")
 
 
-def test_its_scores_are_those_of_the_detector_behind_it(fitted: DiffusionDetector, history: pd.DataFrame) -> None:
+def test_its_scores_are_those_of_the_detector_behind_it(fitted: SktimeDetector, history: pd.DataFrame) -> None:
     """The same seed on the same rows: sktime's door adds nothing to the score."""
     frame = example_frame(200)
     plain = fit_detector(frame, DiffusionModelConfig.model_validate(TINY)).score(frame, mode="batch")
@@ -59,7 +59,7 @@ def test_its_scores_are_those_of_the_detector_behind_it(fitted: DiffusionDetecto
     np.testing.assert_allclose(scores["scores"], plain.score, rtol=1e-6)
 
 
-def test_a_burst_is_found_and_a_gap_is_none(fitted: DiffusionDetector, history: pd.DataFrame) -> None:
+def test_a_burst_is_found_and_a_gap_is_none(fitted: SktimeDetector, history: pd.DataFrame) -> None:
     """``predict`` names rows of the burst; rows without any value score 0."""
     spoilt = history.copy()
     spoilt.iloc[100:104] *= 50
@@ -73,9 +73,9 @@ def test_a_burst_is_found_and_a_gap_is_none(fitted: DiffusionDetector, history: 
 
 def test_any_kind_of_model_can_stand_behind_it(history: pd.DataFrame) -> None:
     """``type`` chooses it as in the configuration; an unknown one is named with those there are."""
-    assert DiffusionDetector({"type": "baseline"}).fit(history).predict(history) is not None
+    assert SktimeDetector({"type": "baseline"}).fit(history).predict(history) is not None
     with pytest.raises(ValueError, match=r"no kind of model 'none'; types: diffusion, baseline"):
-        DiffusionDetector({"type": "none"}).fit(history)
+        SktimeDetector({"type": "none"}).fit(history)
 
 
 def test_periods_and_plain_numbers_index_rows_too() -> None:
@@ -83,6 +83,16 @@ def test_periods_and_plain_numbers_index_rows_too() -> None:
     values = example_frame(60).values
     for index in (pd.period_range("2020-01", periods=60, freq="M"), pd.RangeIndex(60)):
         X = pd.DataFrame(values, index=index)
-        scores = DiffusionDetector(TINY).fit(X).transform_scores(X)
+        scores = SktimeDetector(TINY).fit(X).transform_scores(X)
         assert scores.index.equals(index)
         assert np.isfinite(scores["scores"]).all()
+
+
+def test_the_old_name_warns() -> None:
+    """`DiffusionDetector` of this module is the same class, with a warning that names the new one."""
+    from tsdiff_monitor.detectors.registry import sktime
+
+    with pytest.warns(DeprecationWarning, match="is now SktimeDetector"):
+        assert sktime.DiffusionDetector is SktimeDetector
+    with pytest.raises(AttributeError, match="no attribute 'Unknown'"):
+        _ = sktime.Unknown

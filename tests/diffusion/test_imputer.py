@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
-from tsdiff_monitor.diffusion.training_masks import metric_mask, random_masks
+from tsdiff_monitor.diffusion.training_masks import random_masks
 
 B, L, K = 4, 16, 3
 
@@ -52,7 +54,7 @@ def test_noise_of_cells_that_are_no_target_is_never_read(imputer: Imputer, windo
 
 def test_given_values_are_conditioned_on(imputer: Imputer, windows: torch.Tensor) -> None:
     """The counterpart: a given value does change what is expected of the hidden ones."""
-    target = metric_mask(L, torch.tensor([True, False, False]))
+    target = torch.from_numpy(metric_mask(L, np.array([True, False, False])))
     before = imputer.denoise(_noisy(3), torch.ones(B), windows, target)
     after = imputer.denoise(_noisy(3), torch.ones(B), windows + 1, target)
     assert not torch.allclose(before[:, :, 0], after[:, :, 0])

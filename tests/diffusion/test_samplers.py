@@ -22,7 +22,7 @@ from tsdiff_monitor.diffusion.samplers import (
     sample_sde_ve,
     sample_sde_vp,
 )
-from tsdiff_monitor.diffusion.schedules import beta_sigmas, geometric_sigmas, karras_sigmas, quadratic_betas
+from tsdiff_monitor.diffusion.schedules import geometric_sigmas, karras_sigmas, vp_sigmas
 
 MEAN = torch.tensor([1.0, -2.0, 0.5])
 ROOT = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.5, 0.3, 0.4]])
@@ -139,7 +139,7 @@ def test_order_of_convergence(sample: Callable[..., Tensor], least: float, most:
 
 def test_ddim_with_noise_is_ddpm() -> None:
     """DDIM's η goes from the deterministic flow (0) to DDPM's ancestral sampler (1), draw by draw the same."""
-    sigmas = beta_sigmas(quadratic_betas(50))
+    sigmas = vp_sigmas(50)
     start = torch.randn(7, 3, generator=torch.Generator().manual_seed(1)) * sigmas[0]
     optimal = gaussian(MEAN, COVARIANCE)
     implicit = sample_ddim(optimal, start, sigmas, draws((7, 3)), eta=1.0)

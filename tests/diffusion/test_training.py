@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.diffusion.masks import gratings
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingGroup, TrainingPlan, train, train_shared
-from tsdiff_monitor.diffusion.training_masks import gratings
 from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 
 WINDOW = 16
@@ -36,7 +36,7 @@ def _train(imputer: Imputer, rows: torch.Tensor, plan: TrainingPlan, seed: int =
 
 def _imputation_error(imputer: Imputer, rows: torch.Tensor) -> float:
     windows = rows.unfold(0, WINDOW, WINDOW).transpose(1, 2)
-    mask = gratings(WINDOW, rows.shape[1], 4)[0]
+    mask = torch.from_numpy(gratings(WINDOW, rows.shape[1], 4)[0])
     noise = torch.randn(windows.shape, generator=torch.Generator().manual_seed(9)) * 20
     with torch.no_grad():
         denoised = imputer.denoise(noise, torch.full((len(windows),), 20.0), windows, mask)

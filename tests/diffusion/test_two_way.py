@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from tsdiff_monitor.diffusion.imputer import Imputer
+from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingPlan, train
-from tsdiff_monitor.diffusion.training_masks import metric_mask
 from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 
 WINDOW = 16
@@ -118,7 +118,7 @@ def test_learns_that_metrics_go_together_and_carries_it_to_a_larger_group() -> N
     sigma = torch.full((len(fresh),), 20.0)
     for metrics in (5, 50):
         windows = fresh.expand(-1, -1, metrics).contiguous()
-        target = metric_mask(window, torch.arange(metrics) == 0)
+        target = torch.from_numpy(metric_mask(window, np.arange(metrics) == 0))
         noisy = 20.0 * torch.randn(windows.shape, generator=generator)
         with torch.no_grad():
             denoised = imputer.denoise(noisy, sigma, windows, target)

@@ -120,9 +120,10 @@ def test_a_damaged_network_file_is_refused(
     (path,) = copied.glob("network-*")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedModelError, match=r"network-.*checksum.*fit again"):
-        from tsdiff_monitor.detectors.diffusion.files import load_card, load_network
+        from tsdiff_monitor.detectors.cards import read_card
+        from tsdiff_monitor.detectors.diffusion.files import ModelCard, load_network
 
-        load_network(copied, load_card(copied))
+        load_network(copied, read_card(copied, ModelCard))
 
 
 def test_another_event_policy_is_rehearsed_again(

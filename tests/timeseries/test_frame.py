@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.timeseries.frame import Frame, Series, floor_time, from_samples, read_frame, write_frame
+from tsdiff_monitor.timeseries.frame import Frame, Series, floor_time, from_samples
 
 STEPS = st.sampled_from([1, 5, 60, 300, 3600]).map(lambda seconds: pd.Timedelta(seconds, unit="s"))
 VALUES = st.one_of(st.floats(width=32), st.just(np.float32(np.nan)))
@@ -130,15 +127,6 @@ def test_joining_covers_both(data: st.DataObject) -> None:
     assert np.array_equal(joined.values, expected.to_numpy(dtype=np.float32), equal_nan=True)
 
 
-@given(frames())
-def test_parquet_round_trip(frame: Frame) -> None:
-    """A frame that is written and read again is the same, labels included."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frame.parquet"
-        write_frame(frame, path)
-        assert same(read_frame(path), frame)
-
-
 @given(hnp.arrays(np.float64, (3, 2), elements=st.floats(allow_nan=True, allow_infinity=True)))
 def test_infinities_are_gaps(values: np.ndarray) -> None:
     """A value that float32 cannot hold is missing; no frame holds an infinity."""
@@ -189,12 +177,3 @@ def test_frames_on_other_grids_are_not_joined() -> None:
         frame.concat(Frame(start, pd.Timedelta("30s"), np.zeros((2, 1)), (Series("a"),)))
     with pytest.raises(DataError, match="shifted"):
         frame.concat(Frame(start + pd.Timedelta("1s"), step, np.zeros((2, 1)), (Series("a"),)))
-
-
-def test_reading_something_else(tmp_path: Path) -> None:
-    """A file that is no frame is refused by name, with the way to read it."""
-    pd.DataFrame({"t": [1]}).to_parquet(tmp_path / "table.parquet")
-    with pytest.raises(DataError, match=r"table\.parquet: not a frame.*files reader"):
-        read_frame(tmp_path / "table.parquet")
-    with pytest.raises(DataError, match=r"absent\.parquet: not a readable"):
-        read_frame(tmp_path / "absent.parquet")

@@ -1,4 +1,4 @@
-"""``tsdiff-monitor backtest``: what would have happened."""
+"""``tsdiff-monitor backtest``: the events that history would have opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.common import (
-    ConfigFile,
     Errors,
     collecting,
     count,
@@ -20,6 +19,7 @@ from tsdiff_monitor.cli.common import (
     progress,
     report_errors,
 )
+from tsdiff_monitor.cli.options import ConfigFile, Monitor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def command(
     report: Annotated[Path, typer.Option("--report", metavar="DIR", help="Folder for the report.")],
     start: Annotated[str | None, typer.Option(metavar="TIME", help="First time to score; fit on before.")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Time to stop at.")] = None,
-    monitor: Annotated[str | None, typer.Option(metavar="NAME", help="Only this monitor.")] = None,
+    monitor: Monitor = None,
 ) -> None:
     """Send history through the production path and report the events that would have been.
 
@@ -100,7 +100,7 @@ def _backtest(
         errors.extend((f"monitor {name}, {where}", error) for where, error in failed)
         if not found.groups:
             why = "see the errors above" if failed else "the source has no data in the span"
-            raise DataError(f"nothing could be scored: {why}; mend the queries, or choose another --start and --end")
+            raise DataError(f"nothing could be scored: {why}; fix the queries, or choose another --start and --end")
         summary = write_report(dataclasses.replace(found, config_text=text), folder)
     if len(config.monitors) > 1:
         emit(f"Monitor {name}")

@@ -1,4 +1,4 @@
-"""``tsdiff-monitor check``: is a configuration good, and what may stand in one."""
+"""``tsdiff-monitor check``: checks of configurations and their queries, and the schema of configurations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tsdiff_monitor.cli.options import ConfigArgument, Monitor
 from tsdiff_monitor.config.lint import lint
 from tsdiff_monitor.config.loader import Config, load_config
 from tsdiff_monitor.config.schema import json_schema
@@ -22,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Check a configuration, or print wh
 
 
 @app.command("config")
-def config_command(file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).")]) -> None:
+def config_command(file: ConfigArgument) -> None:
     """Check a configuration file and name everything that is wrong with it.
 
     Nothing is contacted. Exit code 0: good; 1: wrong; 3: valid, but with warnings.
@@ -45,13 +46,13 @@ def config_command(file: Annotated[Path, typer.Argument(metavar="FILE", help="Co
 
 @app.command("sources")
 def sources_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).")],
-    monitor: Annotated[str | None, typer.Option(metavar="NAME", help="Only this monitor.")] = None,
+    file: ConfigArgument,
+    monitor: Monitor = None,
     now: Annotated[str | None, typer.Option(metavar="TIME", help="Look back from here instead of now.")] = None,
 ) -> None:
-    """Run every query over the fit window and say what came back, what is odd about it, and what to change.
+    """Run every query over the fit window and print its result, the problems found in it, and their fixes.
 
-    Nothing is fit, scored, stored or sent. Exit code 0: all is well; 1: a query failed; 3: there is something to mend.
+    Nothing is fit, scored, stored or sent. Exit code 0: all is well; 1: a query failed; 3: there is something to fix.
 
     Example: tsdiff-monitor check sources monitor.yml
     """

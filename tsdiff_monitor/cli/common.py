@@ -1,4 +1,4 @@
-"""What the commands share: results, errors as messages, progress, times as arguments."""
+"""Helpers of all commands: results, errors as messages, progress, times as arguments."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advance",
-    "ConfigFile",
     "Errors",
-    "Storage",
     "collecting",
     "count",
     "emit",
@@ -32,16 +29,11 @@ __all__ = [
     "report_errors",
 ]
 
-ConfigFile = Annotated[Path, typer.Option("--config.file", metavar="FILE", help="Configuration file (YAML).")]
-Storage = Annotated[
-    Path | None, typer.Option("--storage.path", metavar="DIR", help="Replaces `settings.storage_path`.")
-]
-
 Advance = Callable[[str, float, float], None]
-"""``(what, done, total)``: how far the named piece of work has come."""
+"""``(what, done, total)``: progress of the named piece of work."""
 
 Errors = list[tuple[str, TsdiffError]]
-"""What stopped single groups or monitors: where, and why."""
+"""Errors of single groups or monitors, each after the place where it stopped the work."""
 
 _PLAIN_EVERY = 5.0
 """Seconds between two plain progress lines of the same piece of work."""
@@ -64,7 +56,7 @@ def emit(line: str, stream: TextIO | None = None) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the user something beside the result, on standard error."""
+    """Print a remark beside the result, on standard error."""
     typer.echo(text, err=True)
 
 

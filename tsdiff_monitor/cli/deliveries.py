@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, Storage, count, emit, note
+from tsdiff_monitor.cli.common import count, emit, note
+from tsdiff_monitor.cli.options import ConfigFile, Storage
 from tsdiff_monitor.settings.durations import format_duration
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_COARSE = 3600  # seconds: from here on spans are told in minutes
+_COARSE = 3600  # seconds: from here on spans are shown in minutes
 
 
 def command(
@@ -31,7 +32,7 @@ def command(
     ] = None,
     storage_path: Storage = None,
 ) -> None:
-    """List what notifiers have not been told yet and what was given up, with the reasons. A daemon may be running.
+    """List the deliveries that are pending and those given up, with the reasons. A daemon may be running.
 
     With --retry, dead deliveries are tried again by the daemon, or by the next `once`.
 

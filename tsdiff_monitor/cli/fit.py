@@ -8,9 +8,7 @@ import typer
 
 from tsdiff_monitor.cli.common import (
     Advance,
-    ConfigFile,
     Errors,
-    Storage,
     collecting,
     count,
     note,
@@ -18,6 +16,7 @@ from tsdiff_monitor.cli.common import (
     progress,
     report_errors,
 )
+from tsdiff_monitor.cli.options import ConfigFile, Storage
 
 if TYPE_CHECKING:
     import pandas as pd

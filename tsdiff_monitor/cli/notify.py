@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from tsdiff_monitor.cli.common import ConfigFile, Storage, emit, note
+from tsdiff_monitor.cli.common import emit, note
+from tsdiff_monitor.cli.options import ConfigFile, Storage
 
 if TYPE_CHECKING:
     from tsdiff_monitor.events.event import Event
@@ -70,7 +71,7 @@ def feedback_command(
         Literal["real", "false", "expected"],
         typer.Argument(
             metavar="real|false|expected",
-            help="An incident, nothing at all, or a true deviation that nobody needs to hear of.",
+            help="An incident, nothing at all, or a true deviation that needs no notification.",
         ),
     ],
     config_file: ConfigFile,
@@ -127,7 +128,7 @@ def _calendar_hint(event: Event) -> str:
     weekday = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")[int(start.strftime("%w"))]
     labels = ", ".join(f"{name}: {value!r}" for name, value in event.group)
     return (
-        f"if it comes every week, add this to the monitor {event.monitor}, and nobody is told of it:\n"
+        f"if it comes every week, add this to the monitor {event.monitor}, and it is no longer sent:\n"
         f'    calendar:\n      expected: {{cron: "{start.minute} {start.hour} * * {weekday}", lasts: {lasts}'
         f"{f', labels: {{{labels}}}' if labels else ''}}}"
     )

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from tsdiff_monitor.cli.common import (
-    ConfigFile,
     Errors,
-    Storage,
     collecting,
     count,
     emit,
@@ -23,6 +21,7 @@ from tsdiff_monitor.cli.common import (
     progress,
     report_errors,
 )
+from tsdiff_monitor.cli.options import ConfigFile, Storage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""``tsdiff-monitor rehearse``: which incidents would be told of, before there is one."""
+"""``tsdiff-monitor rehearse``: the incidents that would be noticed, before there is one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.common import (
-    ConfigFile,
     Errors,
-    Storage,
     collecting,
     count,
     emit,
@@ -25,6 +23,7 @@ from tsdiff_monitor.cli.common import (
     progress,
     report_errors,
 )
+from tsdiff_monitor.cli.options import ConfigFile, Monitor, Storage
 
 if TYPE_CHECKING:
     from tsdiff_monitor.config.loader import Config
@@ -34,15 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _SENT = 3
-"""Events that notifiers are told of at most."""
+"""Events that notifiers get at most."""
 
 
 def command(
     config_file: ConfigFile,
-    monitor: Annotated[str | None, typer.Option(metavar="NAME", help="Only this monitor.")] = None,
+    monitor: Monitor = None,
     send: Annotated[
         bool,
-        typer.Option("--send", help="Tell the monitor's notifiers of up to three of the events, marked as synthetic."),
+        typer.Option("--send", help="Send up to three of the events, marked as synthetic, to the monitor's notifiers."),
     ] = False,
     per_kind: Annotated[
         int,
@@ -56,11 +55,11 @@ def command(
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Use the newest rows before this time.")] = None,
     storage_path: Storage = None,
 ) -> None:
-    """Put incidents of many kinds into your own normal data, and see which of them would be told of.
+    """Put incidents of many kinds into your own normal data, and see which of them would be noticed.
 
-    Prints, per kind, how many are found, how late, and with which culprits, and the metrics that nobody would notice
-    failing. Scores, rules and events are those of `run`; its state and models are read, never changed, and nobody is
-    told unless with --send: then up to three events, marked as synthetic, each opened and resolved. Exit code 1 when
+    Prints, per kind, how many are found, how late, and with which culprits, and the metrics whose failure would
+    go unnoticed. Scores, rules and events are those of `run`; its state and models are read, never changed, and nothing
+    is sent unless with --send: then up to three events, marked as synthetic, each opened and resolved. Exit code 1 when
     a group failed; the others are reported all the same.
 
     Example: tsdiff-monitor rehearse --config.file monitor.yml --report rehearsal
@@ -85,7 +84,7 @@ def command(
 
 
 def _chosen(config: Config, monitor: str | None, send: bool) -> list[str]:
-    """The monitors to rehearse. Raises ``ConfigError`` when there is none of that name, or none that tells anybody."""
+    """The monitors to rehearse. Raises ``ConfigError`` when there is none of that name, or none with a notifier."""
     from tsdiff_monitor.config.silent import silenced
     from tsdiff_monitor.errors import ConfigError, ConfigProblem
 
@@ -93,14 +92,16 @@ def _chosen(config: Config, monitor: str | None, send: bool) -> list[str]:
     if send and not config.settings.routes:
         for name in names:
             if not config.monitors[name].notify:
-                problem = ConfigProblem(f"monitors.{name}.notify", "nobody is told", "name a notifier, or drop --send")
+                problem = ConfigProblem(
+                    f"monitors.{name}.notify", "there is no notifier", "name a notifier, or drop --send"
+                )
                 raise ConfigError(config.file, [problem])
     return names
 
 
 @contextmanager
 def _work_folder(report: Path | None) -> Iterator[Path]:
-    """A place for temporary state: in the report's folder, which is then ours alone, or else where such things go."""
+    """A folder for temporary state: in the report's folder, which is then ours alone, or in the system's."""
     from tsdiff_monitor.system.file_lock import exclusive
 
     if report is not None:
@@ -128,7 +129,7 @@ def _rehearse(config: Config, name: str, options: Options, report: Path | None, 
     storage = config.settings.storage_path
     copy_state(storage, work)
     with assemble(silenced(config, only=name), storage=work, models=storage / "models-rehearse") as parts:
-        # Who is to hear of it is known, but of the pipeline's own store nothing is ever delivered.
+        # Recipients are worked out, but nothing of the pipeline's own store is ever delivered.
         pipeline = dataclasses.replace(
             parts.pipelines[name], monitor=config.monitors[name], routes=config.settings.routes
         )
@@ -187,7 +188,7 @@ def _send(config: Config, name: str, examples: tuple[Example, ...], work: Path, 
             if close is not None:
                 close()
     if not sent:
-        note(f"monitor {name}: no route matches a synthetic event now, so nobody was told")
+        note(f"monitor {name}: no route matches a synthetic event now, so none was sent")
     events_text = count(len(events), "synthetic event")
     for one in sent:
         emit(f"{one.notifier} took {one.delivered} of {count(one.wanted, 'message')} about {events_text}")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from tsdiff_monitor.cli.options import ConfigFile, DaemonStorage
 from tsdiff_monitor.config.loader import Config, load_config
 from tsdiff_monitor.config.problems import validation_problems
 from tsdiff_monitor.config.settings import WebSettings
@@ -21,11 +22,8 @@ __all__ = ["command"]
 
 
 def command(
-    config_file: Annotated[Path, typer.Option("--config.file", metavar="FILE", help="Configuration file (YAML).")],
-    storage_path: Annotated[
-        Path | None,
-        typer.Option("--storage.path", metavar="DIR", help="Folder of state and models; replaces the file's setting."),
-    ] = None,
+    config_file: ConfigFile,
+    storage_path: DaemonStorage = None,
     listen_address: Annotated[
         str | None,
         typer.Option("--web.listen-address", metavar="HOST:PORT", help="Where to listen; replaces the file's setting."),

@@ -1,4 +1,4 @@
-"""``tsdiff-monitor check sources``: asks every query, and prints what to mend."""
+"""``tsdiff-monitor check sources``: runs every query, and prints what to fix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_sources(file: Path, monitor: str | None, now: str | None) -> int:
 
     at = parse_time(now, "--now")
     config = silenced(load_config(file), only=monitor)
-    failed = mended = 0
+    failed = findings = 0
     # A daemon may be at work on the configured storage: nothing of it is needed here.
     with tempfile.TemporaryDirectory() as storage, assemble(config, storage=Path(storage)) as parts:
         for name, pipeline in parts.pipelines.items():
@@ -43,12 +43,12 @@ def check_sources(file: Path, monitor: str | None, now: str | None) -> int:
                 for line in _lines(one):
                     emit(f"  {line}")
                 failed += one.error is not None
-                mended += len(one.findings)
+                findings += len(one.findings)
     if failed:
         note(f"{file}: {'a query' if failed == 1 else f'{failed} queries'} failed")
         return EXIT_FAILED
-    if mended:
-        note(f"{file}: {count(mended, 'finding')}")
+    if findings:
+        note(f"{file}: {count(findings, 'finding')}")
         return EXIT_FINDINGS
     return EXIT_OK
 

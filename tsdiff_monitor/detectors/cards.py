@@ -1,4 +1,4 @@
-"""What the cards of all models have in common: a model's JSON file, beside its weights where it has any."""
+"""Model cards: the JSON file of a stored model, beside its weights where it has any."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 
+from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.system.version import __version__
 from tsdiff_monitor.timeseries.frame import Frame
 
-if TYPE_CHECKING:
-    from tsdiff_monitor.detectors.config import ModelConfig
-
 __all__ = [
     "CARD",
-    "CARD_VERSION",
+    "Card",
     "FittedCard",
     "MetricCard",
     "StoredCard",
@@ -34,8 +32,8 @@ __all__ = [
 ]
 
 CARD = "card.json"
-CARD_VERSION = 3
-_Card = TypeVar("_Card", bound=StrictModel)
+
+_Card = TypeVar("_Card", bound="Card")
 _FILES = {"weights", "weights_sha256", "network", "network_sha256", "sha256"}
 """Fields that are filled when a card is stored: they say where a model is, not which one."""
 
@@ -74,36 +72,44 @@ def scaler_of(metrics: Sequence[MetricCard]) -> Scaler:
     )
 
 
-class StoredCard(StrictModel):
-    """What a card beside weights says: of which version and kind it is, how it was fit, and which file holds them."""
+class Card(StrictModel):
+    """The fields of every card: its version, the code that wrote it, and the kind of model with its configuration."""
+
+    VERSION: ClassVar[int] = 3
+    """The ``schema_version`` that this code writes and reads."""
 
     schema_version: int
     code_version: str
     kind: str
     config: StrictModel
+
+
+class StoredCard(Card):
+    """A card beside weights, which names their file and its SHA-256."""
+
     weights: str = ""
     weights_sha256: str = ""
 
 
-class FittedCard(StoredCard):
-    """What the card of a group's own model says besides: its metrics, and the rows of its fit."""
+class FittedCard(Card):
+    """The card of a group's own model: its metrics, and the rows of its fit (times are ISO 8601, UTC)."""
 
+    config: ModelConfig
     metrics: tuple[MetricCard, ...]
     fit_start: str
     fit_end: str
     fit_rows: int
     step_seconds: float
-    steps: int
 
     @classmethod
-    def of_fit(cls, frame: Frame, scaler: Scaler, config: ModelConfig, **own: Any) -> Self:
+    def of_fit(cls, frame: Frame, config: ModelConfig, metrics: Sequence[MetricCard], **own: Any) -> Self:
         """The card of a model just fit on ``frame``; ``own`` are the fields that only this kind of card has."""
         return cls(
-            schema_version=CARD_VERSION,
+            schema_version=cls.VERSION,
             code_version=__version__,
             kind=config.type,
             config=config,
-            metrics=metric_cards(frame.names, scaler),
+            metrics=tuple(metrics),
             fit_start=frame.start.isoformat(),
             fit_end=frame.end.isoformat(),
             fit_rows=len(frame),
@@ -122,7 +128,7 @@ def identity(card: StrictModel) -> str:
 
 
 def read_raw_card(directory: Path) -> Any:
-    """A card as it stands in its file. Raises :class:`ModelError` when there is none, or it is no JSON."""
+    """The content of a card's file, unchecked. Raises :class:`ModelError` when there is none, or it is no JSON."""
     path = directory / CARD
     try:
         return json.loads(path.read_bytes())
@@ -132,12 +138,12 @@ def read_raw_card(directory: Path) -> Any:
         raise DamagedModelError(f"{path}: damaged, not a readable card ({error}); fit again") from None
 
 
-def read_card(directory: Path, kind: type[_Card], *, version: int = CARD_VERSION) -> _Card:
+def read_card(directory: Path, kind: type[_Card]) -> _Card:
     """A card of one ``kind``. Raises :class:`ModelError` when there is none, or it cannot be used."""
     path, raw = directory / CARD, read_raw_card(directory)
-    stored = raw.get("schema_version") if isinstance(raw, dict) else None
-    if stored != version:
-        raise CardVersionError(f"{path}: card schema version {stored!r}, but this version reads {version}; fit again")
+    stored, known = raw.get("schema_version") if isinstance(raw, dict) else None, kind.VERSION
+    if stored != known:
+        raise CardVersionError(f"{path}: card schema version {stored!r}, but this version reads {known}; fit again")
     try:
         return kind.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What every metric should have been: each half of the metrics given the other half."""
+"""Expected values of all metrics: each half of the metrics given the other half."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def expected_of_all(
 ) -> Expected:
     """The expected values, with bands, of all metrics in the rows from ``first`` on.
 
-    Two passes, whatever the number of metrics; one at a time, given all the others, would be closer and take as many
-    passes as there are metrics. ``read`` as in :meth:`~tsdiff_monitor.detectors.registry.Detector.expected`.
+    Two passes for any number of metrics; one at a time, given all the others, would be closer and take as many
+    passes as there are metrics. ``read`` as in :meth:`~tsdiff_monitor.detectors.protocol.Detector.expected`.
     """
     shape = (len(frame) - first, len(frame.names))
     middle, lower, upper = (np.full(shape, np.nan, np.float32) for _ in range(3))

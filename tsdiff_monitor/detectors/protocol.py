@@ -1,4 +1,4 @@
-"""The contract of a fitted detector, of whatever kind."""
+"""The contract of a fitted detector of any kind."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Detector(Protocol):
     def expected(
         self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
     ) -> Expected:
-        """What the ``names`` should have been in rows ``first <= t < last``; ``read`` rows are worked out at once."""
+        """Expected values of the ``names`` in rows ``first <= t < last``; ``read`` rows are predicted at once."""
         ...
 
     def save(self, directory: Path) -> None:

@@ -25,7 +25,7 @@ __all__ = ["fit_detector", "load_detector"]
 _CLASSES = {
     "diffusion": "tsdiff_monitor.detectors.diffusion.detector:DiffusionDetector",
     "baseline": "tsdiff_monitor.detectors.baseline.detector:BaselineDetector",
-    "csdi_reference": "tsdiff_monitor.detectors.csdi.detector:ReferenceDetector",
+    "csdi_reference": "tsdiff_monitor.detectors.csdi.detector:CsdiDetector",
 }
 assert _CLASSES.keys() == MODEL_TYPES.keys()
 
@@ -51,7 +51,7 @@ def fit_detector(
 
 
 def load_detector(directory: Path) -> Detector:
-    """The detector stored in a folder, of whatever kind. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
+    """The detector stored in a folder, of any kind. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
     path, card = directory / CARD, read_raw_card(directory)
     kind = card.get("kind") if isinstance(card, dict) else None
     if not isinstance(kind, str):

@@ -1,4 +1,4 @@
-"""The product's detector as an sktime estimator: ``from tsdiff_monitor.detectors.sktime import DiffusionDetector``.
+"""The detectors as an sktime estimator: ``from tsdiff_monitor.detectors.sktime import SktimeDetector``.
 
 Follows https://www.sktime.net/en/stable/api_reference/detection.html and passes sktime's ``check_estimator``. Needs
 ``pip install 'tsdiff-monitor[sktime]'``; nothing else in the package imports this module.
@@ -6,6 +6,7 @@ Follows https://www.sktime.net/en/stable/api_reference/detection.html and passes
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,13 +23,24 @@ except ImportError as error:
 if TYPE_CHECKING:
     from tsdiff_monitor.detectors.protocol import Detector, Mode
 
-__all__ = ["DiffusionDetector"]
+__all__ = ["SktimeDetector"]
 
 _EPOCH = pd.Timestamp(0, tz="UTC")
 _STEP = pd.Timedelta("1min")
 
 
-class DiffusionDetector(BaseDetector):  # type: ignore[misc]  # sktime has no types
+def __getattr__(name: str) -> Any:
+    if name == "DiffusionDetector":
+        warnings.warn(
+            "tsdiff_monitor.detectors.sktime.DiffusionDetector is now SktimeDetector; import that name instead",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return SktimeDetector
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class SktimeDetector(BaseDetector):  # type: ignore[misc]  # sktime has no types
     """Detects anomalous rows of a multivariate series with a conditional diffusion imputation model.
 
     ``predict`` gives the numbers of the rows whose score exceeds 1, ``transform_scores`` the score of every row
@@ -40,15 +52,15 @@ class DiffusionDetector(BaseDetector):  # type: ignore[misc]  # sktime has no ty
         Keys of the ``models`` section of the configuration, such as ``{"window": 32, "fit_steps": 200}``; with
         ``{"type": "baseline"}`` any other kind of detector. None: the defaults.
     alarms_per_week : float, default=1.0
-        How many false events a week are acceptable; scores are calibrated so that 1 is this limit.
+        False events a week that are acceptable; scores are calibrated so that 1 is this limit.
     confirm_rows : int, default=2
         Rows in excess that make an event, for the calibration.
     mode : {"batch", "stream"}, default="batch"
-        Whether a row is scored with context from both sides, or from the rows before it alone.
+        Context of a row's score: rows on both sides, or the rows before it alone.
 
     Attributes
     ----------
-    detector_ : tsdiff_monitor.detectors.registry.Detector
+    detector_ : tsdiff_monitor.detectors.protocol.Detector
         The fitted detector.
 
     Notes
@@ -58,8 +70,8 @@ class DiffusionDetector(BaseDetector):  # type: ignore[misc]  # sktime has no ty
 
     Examples
     --------
-    >>> from tsdiff_monitor.detectors.sktime import DiffusionDetector  # doctest: +SKIP
-    >>> found = DiffusionDetector({"window": 32}).fit(history).predict(series)  # doctest: +SKIP
+    >>> from tsdiff_monitor.detectors.sktime import SktimeDetector  # doctest: +SKIP
+    >>> found = SktimeDetector({"window": 32}).fit(history).predict(series)  # doctest: +SKIP
     """
 
     _tags: ClassVar[dict[str, Any]] = {
@@ -88,7 +100,7 @@ class DiffusionDetector(BaseDetector):  # type: ignore[misc]  # sktime has no ty
         self.mode: Mode = mode
         super().__init__()
 
-    def _fit(self, X: pd.DataFrame, y: object = None) -> DiffusionDetector:  # noqa: ARG002 - labels are never read
+    def _fit(self, X: pd.DataFrame, y: object = None) -> SktimeDetector:  # noqa: ARG002 - labels are never read
         from tsdiff_monitor.detectors.config import MODEL_TYPES, model_class
         from tsdiff_monitor.detectors.registry import fit_detector
 

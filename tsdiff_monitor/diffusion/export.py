@@ -88,7 +88,7 @@ def export_onnx(imputer: Imputer, *, window: int, metrics: int, precision: Liter
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the tools tell of their own work, a hundred lines per network."""
+    """Silence the tools' reports of their own work, a hundred lines per network."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
 
@@ -135,7 +135,7 @@ def _quantised(model: Any) -> bytes:
 def _of_raw_values(graph: Any) -> list[str]:
     """The matrix products that come before any layer norm, by name.
 
-    They read the data: in one scale with an excursion of a million deviations nothing else would be told apart.
+    They read the data: in one scale with an excursion of a million deviations nothing else could be distinguished.
     """
     bounded: set[str] = set()
     raw = []

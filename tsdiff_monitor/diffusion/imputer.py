@@ -1,4 +1,4 @@
-"""The denoiser with its preconditioning: what the model makes of a window, given some of its cells."""
+"""The denoiser with its preconditioning: expected cells of a window, given others of its cells."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class TimeTokenNetwork(nn.Module):
 
 
 class _OwnPath(nn.Module):
-    """What a metric says about itself: one small network over the window of one metric, the same for all metrics."""
+    """The path of a metric's own values: one small network over the window of one metric, the same for all."""
 
     def __init__(self, window: int, width: int) -> None:
         super().__init__()

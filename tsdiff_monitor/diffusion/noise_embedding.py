@@ -1,4 +1,4 @@
-"""How the networks are told the noise level."""
+"""Fourier embedding of the noise level."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """EDM preconditioning: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models",
 NeurIPS 2022 (arXiv 2206.00364), table 1 and equations 7 and 8.
 
-The network F sees input and target of unit variance at every noise level, whatever the noise.
+The network F sees input and target of unit variance at every noise level.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Preconditioner:
         return 1 / (sigma**2 + self.sigma_data**2).sqrt()
 
     def c_noise(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The noise level as the network is told it."""
+        """The noise level as the network's input."""
         return sigma.log() / 4
 
     def loss_weight(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -18,11 +18,8 @@ from jaxtyping import Float
 __all__ = [
     "Schedule",
     "alpha_bar_of",
-    "beta_sigmas",
     "geometric_sigmas",
     "karras_sigmas",
-    "linear_betas",
-    "quadratic_betas",
     "sigma_of",
     "vp_sigmas",
 ]
@@ -82,21 +79,6 @@ def vp_sigmas(
     late, early = (np.sqrt(beta_min**2 + 2 * slope * ends) - beta_min) / slope
     t = late + np.linspace(0, 1, steps) * (early - late)
     return _to_zero(np.sqrt(np.expm1(beta_min * t + slope * t**2 / 2)))
-
-
-def linear_betas(steps: int, *, first: float = 1e-4, last: float = 0.02) -> Float[np.ndarray, " {steps}"]:
-    """Ho et al. 2020, section 4: β rises evenly from ``first`` to ``last``."""
-    return np.linspace(first, last, steps)
-
-
-def quadratic_betas(steps: int, *, first: float = 1e-4, last: float = 0.5) -> Float[np.ndarray, " {steps}"]:
-    """Tashiro et al. 2021 (CSDI), appendix E: √β rises evenly; CSDI and ImDiffusion take 50 steps."""
-    return np.linspace(first**0.5, last**0.5, steps) ** 2
-
-
-def beta_sigmas(betas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:
-    """The levels of a discrete VP process: ᾱ_t = ∏(1 - β_s) (Ho et al. 2020, equation 4), latest first, then 0."""
-    return _to_zero(sigma_of(np.cumprod(1 - betas))[::-1])
 
 
 def _to_zero(sigmas: np.ndarray) -> np.ndarray:

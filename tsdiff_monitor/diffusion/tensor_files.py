@@ -52,7 +52,7 @@ def checked(path: Path, sha256: str) -> bytes:
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Whether the file is there with just this content."""
+    """True where the file is there with just this content."""
     with suppress(OSError):
         return path.read_bytes() == content
     return False

@@ -26,7 +26,7 @@ _MOST_METRICS = 128
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how hard to train. ``budget_seconds`` is a guard: it ends training early, at a lower quality."""
+    """Length and settings of a training. ``budget_seconds`` is a guard: it ends training early, at a lower quality."""
 
     steps: int = 500
     budget_seconds: float = math.inf

@@ -1,7 +1,6 @@
-"""Target masks: which cells of a window are imputed. True = hidden from the model and imputed.
+"""Random target masks ``[B, L, K]`` of training: which cells of a window are hidden and imputed. True = hidden.
 
-Deterministic masks have shape ``[L, K]`` and are those of scoring (:mod:`tsdiff_monitor.diffusion.masks`) as tensors;
-random ones (for training) have shape ``[B, L, K]``.
+Those of scoring, which follow no chance, are in :mod:`tsdiff_monitor.diffusion.masks`.
 """
 
 from __future__ import annotations
@@ -10,25 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tsdiff_monitor.diffusion import masks
-
-__all__ = ["forecast_mask", "gratings", "metric_mask", "random_gaps", "random_masks"]
-
-
-def gratings(window: int, metrics: int, width: int) -> tuple[Bool[Tensor, "L K"], Bool[Tensor, "L K"]]:
-    """Two complementary gratings of bars ``width`` rows wide over all metrics: every cell is imputed exactly once."""
-    first, second = masks.gratings(window, metrics, width)
-    return torch.from_numpy(first), torch.from_numpy(second)
-
-
-def forecast_mask(window: int, metrics: int, rows: int) -> Bool[Tensor, "L K"]:
-    """The newest ``rows`` rows of every metric."""
-    return torch.from_numpy(masks.forecast_mask(window, metrics, rows))
-
-
-def metric_mask(window: int, hidden: Bool[Tensor, " K"], *, rows: int | None = None) -> Bool[Tensor, "L K"]:
-    """The ``hidden`` metrics, over the newest ``rows`` rows (all rows when None), given all the others."""
-    return torch.from_numpy(masks.metric_mask(window, hidden.numpy(), rows=rows))
+__all__ = ["random_gaps", "random_masks"]
 
 
 def random_masks(batch: int, window: int, metrics: int, generator: torch.Generator) -> Bool[Tensor, "B L K"]:

@@ -1,10 +1,10 @@
-"""Bands: what the hidden metrics should have been, as quantiles of conditional samples."""
+"""Bands: quantiles of conditional samples of the hidden metrics."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, window_batches, windows_at_once
 from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.diffusion.masks import metric_mask
 from tsdiff_monitor.diffusion.samplers import SAMPLERS, SamplerName
@@ -40,17 +40,15 @@ def sample_band(
     first, last = rows
     K = scaled.shape[1]
     out = np.full((3, last - first, K), np.nan)
-    padded = np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled[:last]])
     alone = bool(np.isnan(scaled[:last, ~hidden]).all())
     mask = metric_mask(window, hidden, rows=max(window // 4, read) if alone else None)
     draw = SAMPLERS[sampler]
     sigmas = draw.schedule(sampler_steps)
     ends = np.arange(last - 1, first - 1, -read)
     at_once = windows_at_once(samples * window, K, cells_at_once)
-    for at in range(0, len(ends), at_once):
-        batch = ends[at : at + at_once]
+    for batch, windows in window_batches(scaled[:last], ends, window, at_once):
         n = len(batch)
-        given = np.repeat([padded[end : end + window] for end in batch], samples, axis=0)  # [B*S, L, K]
+        given = np.repeat(windows, samples, axis=0)  # [B*S, L, K]
         target = np.repeat(mask[None], n * samples, axis=0)
         # The same noise for every window: neighbouring windows then differ by their data only, and bands have no seams.
         generator = np.random.default_rng(seed)

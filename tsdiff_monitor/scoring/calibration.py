@@ -1,13 +1,13 @@
-"""Calibration: which uncalibrated score corresponds to the false-alarm rate that the user allows.
+"""Calibration: the uncalibrated score that corresponds to the false-alarm rate that the user allows.
 
 Scores of neighbouring rows are correlated, so single rows say little about how often an event would open. Two things
 are learned from held-out normal rows, both of *confirmed* scores (the event logic's own rule):
 
 - how often episodes begin that exceed a moderate level: runs of exceedances a few quiet rows apart (runs declustering:
   Coles 2001, section 5.3.2). A moderate level is exceeded often enough to be counted;
-- how fast that becomes rarer with the level. The logarithm of the maxima of blocks follows a Gumbel law, whose spread
-  comes from the quartiles of the maxima (with exceedances of a Gumbel variable being exponential in the tail). Up to a
-  quarter of all blocks may hold incidents without moving them: history is mostly normal, but never entirely.
+- how fast that becomes rarer with the level. The logarithm of the maxima of blocks follows a Gumbel distribution, whose
+  spread comes from the quartiles of the maxima (with exceedances of a Gumbel variable being exponential in the tail).
+  Up to a quarter of all blocks may hold incidents without moving them: history is mostly normal, but never entirely.
 
 The threshold is the moderate level, raised until episodes are as rare as the allowed number of events per week.
 """
@@ -26,7 +26,7 @@ __all__ = ["WEEK_SECONDS", "Calibration", "confirmed_level"]
 WEEK_SECONDS = 604_800.0
 _QUARTILES = (0.25, 0.75)
 _GUMBEL_RANGE = -math.log(-math.log(_QUARTILES[1])) + math.log(-math.log(_QUARTILES[0]))
-"""How far apart the quartiles of a Gumbel law with a spread of 1 are."""
+"""Distance of the quartiles of a Gumbel distribution with a spread of 1."""
 _BLOCK_ROWS = 60
 _FEW_BLOCKS = 8
 """With as many blocks the spread is taken as twice what they say."""
@@ -94,7 +94,7 @@ class Calibration:
             # Scores that are nearly always the same have no quartiles to speak of. What there is of a tail is taken as
             # exponential: too few alarms rather than one for every burst.
             spread = max(spread, float(peaks.mean()) - level if len(peaks) else 0.0)
-        # Few blocks leave the law uncertain: the honest, wide answer (docs/model.md).
+        # With few blocks the tail is uncertain: widen the threshold (docs/model.md).
         spread *= 1 + (_FEW_BLOCKS / len(maxima)) ** 2
         return cls(level, max(len(peaks), 1) / rows, spread, normal)
 

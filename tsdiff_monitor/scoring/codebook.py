@@ -1,10 +1,11 @@
-"""Density without parameters: how far a few rows are from anything that the history has shown.
+"""Density without parameters: the distance of a few rows from all that the history has shown.
 
 The non-parametric form of diffusion time (DTE: Livernoche et al., "On Diffusion Modeling for Anomaly Detection", ICLR
 2024, section 3.2) is the distance to the nearest neighbours in the history. Here the neighbours are the codewords of a
 small codebook of windows (Lloyd's k-means, seeded by k-means++ of Arthur and Vassilvitskii, SODA 2007): a codeword
-stands for many normal windows, so one odd window in the history does not become a place where everything is normal, and
-a score costs a handful of distances. It sees what imputation cannot: an incident that is consistent in itself.
+stands for many normal windows, so one unusual window in the history does not become a place where everything is
+normal, and a score costs a handful of distances. It sees what imputation cannot: an incident that is consistent in
+itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Drift: how far the scores of ordinary rows have moved away from those of the history since the fit.
+"""Drift: the distance of ordinary rows' scores from those of the history, since the fit.
 
 Nothing stays as it was fit. New software, more users or a moved disk raise the scores of every row a little, and what
 was the alarm of a bad minute becomes the alarm of every hour. So the median score of the last hours is followed, and a
@@ -7,7 +7,7 @@ score counts in units of the root of its rise:
     relative = score / sqrt(max(median of the last hours / median of the history, 1))
 
 The root is a compromise between forgetting nothing (exponent 0: too many alarms after a drift) and everything
-(exponent 1: what is wrong for hours is soon no longer seen); docs/measurements.md has the figures. The median lets
+(exponent 1: an incident of hours is soon no longer seen); docs/measurements.md has the figures. The median lets
 short incidents pass without a trace, and rows of open events are not followed at all: the event logic leaves them out.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 __all__ = ["WINDOW_SECONDS", "Drift", "factors"]
 
 WINDOW_SECONDS = 6 * 3600
-"""How far back scores are followed."""
+"""Seconds that scores are followed back."""
 _PIECES = 24
 """Of the window; the median is that of their medians."""
 _LEAST = 6
@@ -90,7 +90,7 @@ class Drift:
 
 
 def factors(score: np.ndarray, normal: float, step_seconds: float) -> np.ndarray:
-    """What scores ``[T]`` of consecutive rows would have been divided by, ``[T]``; NaN are passed over."""
+    """Divisors ``[T]`` of the scores ``[T]`` of consecutive rows; NaN are passed over."""
     drift, step = Drift(normal), round(step_seconds * 10**9)
     out = np.ones(len(score))
     for row, own in enumerate(score.tolist()):

@@ -18,7 +18,7 @@ from tsdiff_monitor.scoring.reconstruction import residual_steps, residuals, row
 __all__ = ["Evidence", "ScoreName", "fit_evidence"]
 
 ScoreName = Literal["hybrid", "reconstruction", "density"]
-"""``reconstruction``: what imputation cannot explain; ``density``: distance from the history; ``hybrid``: both."""
+"""``reconstruction``: residuals of imputation; ``density``: distance from the history; ``hybrid``: both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +35,12 @@ class Evidence:
 
     @property
     def reach(self) -> int:
-        """How many rows before a row its score takes in, beside the row's own window."""
+        """Number of rows before a row that its score takes in, beside the row's own window."""
         return reach(self.plan.scales, centred=self.plan.centred)
 
     @property
     def context(self) -> int:
-        """How many rows before a row its distance takes in."""
+        """Number of rows before a row that its distance takes in."""
         return ROWS - 1
 
     def contributions(self, scaled: np.ndarray, *, first: int) -> Steps[np.ndarray]:

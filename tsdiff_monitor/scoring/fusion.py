@@ -39,6 +39,6 @@ def moving_mean(values: np.ndarray, rows: int, *, centred: bool) -> np.ndarray:
 
 
 def reach(scales: Sequence[int], *, centred: bool) -> int:
-    """How many rows before a row its score takes in by the scales."""
+    """Number of rows before a row that its score takes in by the scales."""
     longest = max(scales)
     return longest // 2 if centred else longest - 1

@@ -1,4 +1,4 @@
-"""Which part of the history trains the network, and which is held out to learn what normal scores look like."""
+"""Split of the history: rows that train the network, and rows held out to learn normal scores from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class HistorySplit:
 
 
 def holds_out(rows: int, window: int) -> bool:
-    """Whether a history is long enough to hold a part of it out."""
+    """True where a history is long enough to hold a part of it out."""
     return _block_rows(rows) >= window
 
 

@@ -1,4 +1,4 @@
-"""Scoring plans: which cells are hidden, at which noise level, and which rows of a window are read."""
+"""Scoring plans: the cells to hide, the noise level, and the rows of a window to read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def batch_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
 
 
 def forecast_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
-    """What the newest row was expected to be, from noise and the rows before the newest few.
+    """The plan that forecasts the newest row, from noise and the rows before the newest few.
 
     As many rows are hidden as in the stream plan, so that an incident does not become its own expectation at once.
     """
@@ -59,5 +59,5 @@ def forecast_plan(window: int, metrics: int, *, sigma: float) -> ScoringPlan:
 
 
 def _hidden_rows(window: int) -> int:
-    """How many of the newest rows are hidden to score the newest."""
+    """Number of newest rows that are hidden to score the newest."""
     return max(window // 8, 1)

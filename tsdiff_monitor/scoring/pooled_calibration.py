@@ -1,6 +1,6 @@
-"""Calibration of many groups together: which score would have opened how many events in a rehearsal.
+"""Calibration of many groups together: the number of events that each score would have opened in a rehearsal.
 
-A group with a few weeks of history cannot tell which score it exceeds once in years, but a thousand groups together
+A group with a few weeks of history cannot show which score it exceeds once in years, but a thousand groups together
 can. Their scores are rehearsed on the newest part of each history by what was learned from the rest
 (:mod:`tsdiff_monitor.detectors.diffusion.pooled_calibration`), and at every threshold the events that would have opened
 are counted: runs of exceedances that begin after so many quiet rows (runs declustering: Coles 2001, section 5.3.2).
@@ -8,8 +8,8 @@ Events rather than rows or maxima, for two reasons: an incident in the history, 
 event that it is, and one that is under way when the rehearsal begins does not count at all.
 
 Beyond the last few events the excess of the logarithm over them is taken as exponential; with its mean s estimated
-from n events, what the next one exceeds by y follows the predictive law (1 + y / ns)^-n, which is wider the fewer
-there are.
+from n events, the excess y of the next one follows the predictive distribution (1 + y / ns)^-n, which is wider the
+fewer there are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tsdiff_monitor.scoring.calibration import WEEK_SECONDS, confirmed_level
 __all__ = ["PooledCalibration"]
 
 _GRID = 0.01
-"""Distance of thresholds that are told apart, in the logarithm: scores that differ by rounding alone are one."""
+"""Distance of thresholds that differ, in the logarithm: scores that differ by rounding alone are one."""
 _TAIL = 10
 """Events that the tail is learned from, at most, unless nearly all of them have the same peak."""
 _LEAST = 3
@@ -55,7 +55,7 @@ class PooledCalibration:
     ) -> PooledCalibration | None:
         """Learn from one stretch of consecutive scores ``[T]`` per group, and its first row that counts.
 
-        Rows before that only tell which events are under way. An event begins after ``quiet_rows`` rows in which none
+        Rows before that only show which events are under way. An event begins after ``quiet_rows`` rows in which none
         could be confirmed. None where all stretches together hold too few events to say anything.
         """
         before, peaks, rows, groups = [np.zeros(0)], [np.zeros(0)], 0, 0

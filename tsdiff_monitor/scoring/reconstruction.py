@@ -1,4 +1,4 @@
-"""Reconstruction: what one-step imputation cannot explain, per cell.
+"""Reconstruction: the residuals of one-step imputation, per cell.
 
 For a hidden cell x the model is shown x + σ·ε and answers D(x + σ·ε; σ | the cells given): the expected clean value.
 At a moderate σ this is conditional denoising, at a large one pure imputation (CSDI, Tashiro et al. 2021, with one
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
+from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, last_rows, window_batches, windows_at_once
 from tsdiff_monitor.diffusion.denoiser import DenoiseRequest, Steps, WindowDenoiser, answered
 from tsdiff_monitor.scoring.plan import ScoringPlan
 
@@ -104,16 +104,8 @@ def _windows(
     scaled: np.ndarray, plan: ScoringPlan, *, window: int, first: int, size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of ``size`` (last row of each window, windows ``[B, L, K]``) that read every row from ``first`` on."""
-    T, K = scaled.shape
-    if first >= T:
-        return
-    last = np.arange(min(first + plan.read, T) - 1, T - 1 + plan.stride, plan.stride)
-    last = np.unique(np.minimum(last, T - 1))
+    last = last_rows(len(scaled), first=first, read=plan.read, stride=plan.stride)
     # Windows whose rows to read hold no value at all have nothing to score.
     seen = np.concatenate([[0], np.cumsum((~np.isnan(scaled)).any(1))])
     last = last[seen[last + 1] > seen[np.maximum(last + 1 - plan.read, 0)]]
-    padded = np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled])
-    views = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)  # [T, K, L]
-    for at in range(0, len(last), size):
-        ends = last[at : at + size]
-        yield ends, views[ends].transpose(0, 2, 1)
+    yield from window_batches(scaled, last, window, size)

@@ -1,4 +1,4 @@
-"""What some metrics should have been given the others of the same row, from how they went together in the history.
+"""Expected values of some metrics given the others of the same row, from their correlation in the history.
 
 The conditional of a normal law (Bishop, "Pattern Recognition and Machine Learning", 2006, equations 2.81 and 2.82).
 With C the second moments of the scaled history plus λ on the diagonal (ridge), hidden metrics h and those given g::
@@ -7,8 +7,8 @@ With C the second moments of the scaled history plus λ on the diagonal (ridge),
     variance  diag(C_hh − C_hg C_gg⁻¹ C_gh)
 
 The band is the mean plus the quantiles of held-out residuals, each in units of the deviation that the law gives it:
-tails are those of the data, and the band widens with what is not given. It stands in where the network cannot answer:
-one shared by many groups knows no metric but by its own values, and these are hidden.
+tails are those of the data, and the band widens with the metrics that are not given. It is used where the network
+cannot answer: one shared by many groups knows no metric but by its own values, and these are hidden.
 """
 
 from __future__ import annotations

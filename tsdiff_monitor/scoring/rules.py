@@ -10,7 +10,7 @@ import numpy as np
 
 from tsdiff_monitor.timeseries.scores import Scores
 
-__all__ = ["Direction", "Range", "Rule", "disregarded", "flagged", "outside", "unjudged"]
+__all__ = ["Direction", "Range", "Rule", "discounted", "disregarded", "flagged", "outside", "unjudged"]
 
 Range = tuple[float, float]
 """Lowest and highest value that can be right, in the series' own unit."""
@@ -23,7 +23,7 @@ Direction = Literal["both", "above_expected", "below_expected"]
 
 @dataclass(frozen=True)
 class Rule:
-    """Which deviations of a series count: their direction, and their least size, absolute and relative to expected."""
+    """Deviations of a series that count: their direction, and their least size, absolute and relative to expected."""
 
     direction: Direction = "both"
     min_dev: float = 0.0
@@ -31,7 +31,7 @@ class Rule:
 
     @property
     def trivial(self) -> bool:
-        """Whether every deviation counts."""
+        """True where every deviation counts."""
         return self == Rule()
 
 
@@ -47,6 +47,17 @@ def disregarded(rules: list[Rule], actual: np.ndarray, expected: np.ndarray) -> 
         least = np.maximum(rule.min_dev, rule.min_rel_dev * np.abs(expected[:, k]))
         out[:, k] |= np.abs(deviation[:, k]) < least
     return out
+
+
+def discounted(
+    contribution: np.ndarray, ignored: np.ndarray, normal: float | np.ndarray = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Contributions ``[T, K]`` to a score, and to blame, without the ``ignored`` cells (boolean ``[T, K]``).
+
+    An ignored cell counts as one of normal data, ``normal`` (``[K]``, or the same for all), at most, and has no blame.
+    """
+    counted = np.where(ignored, np.minimum(contribution, normal), contribution)
+    return counted, np.where(ignored, 0.0, contribution)
 
 
 def outside(ranges: Sequence[Range | None], values: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ __all__ = ["Scaler"]
 _CONSTANT_SHARE = 1e-6
 """A deviation below this share of the metric's magnitude is float noise: the metric counts as constant."""
 _CONSTANT_SURPRISE = 5.0
-"""What a change of a metric that was constant in the history counts as, in standard deviations, however large."""
+"""Standard deviations that any change of a metric counts as that was constant in the history."""
 _LARGEST = 1e9
-"""Beyond it float32 arithmetic in the network overflows; whatever it is, it is an anomaly."""
+"""Beyond it float32 arithmetic in the network overflows; any such value is an anomaly."""
 
 
 @dataclass(frozen=True, eq=False)

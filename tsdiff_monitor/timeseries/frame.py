@@ -7,23 +7,19 @@ Readers build frames from whatever their source returns with :func:`from_samples
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.errors import DataError
 
-__all__ = ["Frame", "Group", "Series", "floor_time", "from_samples", "group_name", "read_frame", "write_frame"]
+__all__ = ["Frame", "Group", "Series", "floor_time", "from_samples", "group_name"]
 
 Group = tuple[tuple[str, str], ...]
 """The labels that name a group, sorted by label name; ``()`` when a monitor does not group."""
-
-_META_KEY = b"tsdiff_monitor.frame"
 
 
 def group_name(group: Group) -> str:
@@ -177,39 +173,3 @@ def from_samples(
             order = np.argsort(times[kept], kind="stable")  # numpy assigns in order: the latest of a cell stays
             values[cell[kept][order] - first, k] = sample[kept][order]
     return Frame(pd.Timestamp(first * step_ns, tz="UTC"), step, values, tuple(series for series, _, _ in samples))
-
-
-def write_frame(frame: Frame, path: Path) -> None:
-    """Write a frame to Parquet (zstd): a ``time`` column, a column per series, and labels in the file's metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {name: pa.array(frame.values[:, k], from_pandas=True) for k, name in enumerate(frame.names)}
-    meta = {
-        "start_ns": frame.start.value,
-        "step_ns": frame.step.value,
-        "series": [{"name": s.name, "labels": dict(s.labels), "query": s.query} for s in frame.series],
-    }
-    times = pa.array(frame.times.asi8, type=pa.timestamp("ns", tz="UTC"))
-    table = pa.table({"time": times, **{f"value.{name}": column for name, column in columns.items()}})
-    pq.write_table(table.replace_schema_metadata({_META_KEY: json.dumps(meta).encode()}), path, compression="zstd")
-
-
-def read_frame(path: Path) -> Frame:
-    """Read what :func:`write_frame` wrote. Raises :class:`DataError` for any other file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from None
-    raw = (table.schema.metadata or {}).get(_META_KEY)
-    if raw is None:
-        raise DataError(f"{path}: not a frame written by tsdiff-monitor; read tables with the files reader instead")
-    meta = json.loads(raw)
-    series = tuple(Series(item["name"], item["labels"], item["query"]) for item in meta["series"])
-    values = np.full((table.num_rows, len(series)), np.nan, dtype=np.float32)
-    for k, one in enumerate(series):
-        values[:, k] = table.column(f"value.{one.name}").to_numpy(zero_copy_only=False)
-    return Frame(pd.Timestamp(meta["start_ns"], tz="UTC"), pd.Timedelta(meta["step_ns"], unit="ns"), values, series)

@@ -32,6 +32,17 @@ def test_a_stored_baseline_scores_the_same(detector: BaselineDetector, whole: Fr
     json.loads((tmp_path / "card.json").read_text())
 
 
+def test_a_card_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """Its forecaster is under the key `law`, and its checksum still holds; written again it is the same."""
+    first = Path(__file__).with_name("card_0.1.0.json").read_text()
+    (tmp_path / "card.json").write_text(first)
+    loaded = load_detector(tmp_path)
+    assert isinstance(loaded, BaselineDetector)
+    assert loaded.card.forecaster.method == "smoothing"
+    loaded.save(tmp_path)
+    assert json.loads((tmp_path / "card.json").read_text()) == json.loads(first)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
-from tsdiff_monitor.detectors.csdi.detector import ReferenceDetector
+from tsdiff_monitor.detectors.csdi.detector import CsdiDetector
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, DataError, ModelError, SchemaMismatchError
 from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.timeseries.frame import Frame, Series
@@ -43,8 +43,8 @@ def _frame(values: np.ndarray, step: pd.Timedelta = STEP) -> Frame:
 
 
 @pytest.fixture(scope="module")
-def detector() -> ReferenceDetector:
-    return ReferenceDetector.fit(_frame(_values()[:500]), CONFIG)
+def detector() -> CsdiDetector:
+    return CsdiDetector.fit(_frame(_values()[:500]), CONFIG)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def fresh() -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["stream", "batch"])
-def test_a_spike_ranks_first(detector: ReferenceDetector, fresh: np.ndarray, mode: str) -> None:
+def test_a_spike_ranks_first(detector: CsdiDetector, fresh: np.ndarray, mode: str) -> None:
     """The row of a spike has the highest score and the most votes, and its metric is to blame."""
     fresh[60, 1] += 20
     scores = detector.score(_frame(fresh), first=20, mode=mode)  # type: ignore[arg-type]
@@ -69,14 +69,14 @@ def test_a_spike_ranks_first(detector: ReferenceDetector, fresh: np.ndarray, mod
 def test_the_same_again(fresh: np.ndarray) -> None:
     """The same history and seed give the same model and the same scores; another seed gives others."""
     history = _frame(_values()[:500])
-    a, b = (ReferenceDetector.fit(history, QUICK) for _ in range(2))
+    a, b = (CsdiDetector.fit(history, QUICK) for _ in range(2))
     assert a.card == b.card
     assert np.array_equal(a.score(_frame(fresh)).score, b.score(_frame(fresh)).score)
-    other = ReferenceDetector.fit(history, QUICK.model_copy(update={"seed": 1}))
+    other = CsdiDetector.fit(history, QUICK.model_copy(update={"seed": 1}))
     assert not np.array_equal(a.score(_frame(fresh)).score, other.score(_frame(fresh)).score)
 
 
-def test_row_by_row_equals_at_once(detector: ReferenceDetector, fresh: np.ndarray) -> None:
+def test_row_by_row_equals_at_once(detector: CsdiDetector, fresh: np.ndarray) -> None:
     """In stream mode a row's score rests on its own window alone."""
     at_once = detector.score(_frame(fresh[:40]), first=30)
     for t in range(30, 40):
@@ -89,7 +89,7 @@ def test_row_by_row_equals_at_once(detector: ReferenceDetector, fresh: np.ndarra
 def test_gaps_are_scored_through(fresh: np.ndarray, conditional: bool, mode: str) -> None:
     """Rows without any value have no score, all others have one, and what is missing has no share of it."""
     config = QUICK.model_copy(update={"conditional": conditional})
-    detector = ReferenceDetector.fit(_frame(_values()[:500]), config)
+    detector = CsdiDetector.fit(_frame(_values()[:500]), config)
     fresh[30:60] = np.nan
     fresh[:, 2] = np.nan
     scores = detector.score(_frame(fresh), first=5, mode=mode)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_gaps_are_scored_through(fresh: np.ndarray, conditional: bool, mode: str
     assert detector.votes(_frame(fresh))[30:60].sum() == 0
 
 
-def test_order_of_series_does_not_matter(detector: ReferenceDetector, fresh: np.ndarray) -> None:
+def test_order_of_series_does_not_matter(detector: CsdiDetector, fresh: np.ndarray) -> None:
     """Scores are equal, and attributions follow the frame's own order."""
     frame = _frame(fresh[:40])
     shuffled = frame.select(["m2", "m0", "m1"])
@@ -107,7 +107,7 @@ def test_order_of_series_does_not_matter(detector: ReferenceDetector, fresh: np.
     assert np.array_equal(permuted.attribution, plain.attribution[:, [2, 0, 1]])
 
 
-def test_rules_disregard_deviations(detector: ReferenceDetector, fresh: np.ndarray) -> None:
+def test_rules_disregard_deviations(detector: CsdiDetector, fresh: np.ndarray) -> None:
     """A deviation in the direction that does not count lowers the score and has no share of it."""
     fresh[60, 1] += 20
     plain = detector.score(_frame(fresh), mode="batch")
@@ -118,7 +118,7 @@ def test_rules_disregard_deviations(detector: ReferenceDetector, fresh: np.ndarr
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7])
-def test_few_rows_are_scored(detector: ReferenceDetector, fresh: np.ndarray, rows: int) -> None:
+def test_few_rows_are_scored(detector: CsdiDetector, fresh: np.ndarray, rows: int) -> None:
     """A frame shorter than a window has a score for each row; none gives none."""
     for mode in ("stream", "batch"):
         scores = detector.score(_frame(fresh[:rows]), mode=mode)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_few_rows_are_scored(detector: ReferenceDetector, fresh: np.ndarray, row
         assert len(scores) == rows
 
 
-def test_expected_has_a_band_around_it(detector: ReferenceDetector, fresh: np.ndarray) -> None:
+def test_expected_has_a_band_around_it(detector: CsdiDetector, fresh: np.ndarray) -> None:
     """Quantiles are in order and in the metric's units, for the rows and names asked for, missing cells too."""
     fresh[45, 2] = np.nan
     expected = detector.expected(_frame(fresh), ["m2", "m0"], first=40, last=60, read=8)
@@ -138,45 +138,45 @@ def test_expected_has_a_band_around_it(detector: ReferenceDetector, fresh: np.nd
     assert np.abs(expected.yhat - 10).max() < 6
 
 
-def test_saved_and_loaded(detector: ReferenceDetector, fresh: np.ndarray, tmp_path: Path) -> None:
+def test_saved_and_loaded(detector: CsdiDetector, fresh: np.ndarray, tmp_path: Path) -> None:
     """What is loaded scores as what was saved; its card names its kind; names, window and step are the fit's."""
     detector.save(tmp_path)
-    loaded = ReferenceDetector.load(tmp_path)
+    loaded = CsdiDetector.load(tmp_path)
     assert json.loads((tmp_path / "card.json").read_text())["kind"] == "csdi_reference"
     assert (loaded.names, loaded.window, loaded.step_seconds) == (("m0", "m1", "m2"), 20, 60.0)
     a, b = (d.score(_frame(fresh), first=90) for d in (detector, loaded))
     assert np.array_equal(a.score, b.score)
 
 
-def test_damaged_models_are_refused(detector: ReferenceDetector, tmp_path: Path) -> None:
+def test_damaged_models_are_refused(detector: CsdiDetector, tmp_path: Path) -> None:
     """No model, a model of another version and damaged ones are errors that name the file."""
     with pytest.raises(ModelError, match="there is no model here"):
-        ReferenceDetector.load(tmp_path)
+        CsdiDetector.load(tmp_path)
     detector.save(tmp_path)
     card = tmp_path / "card.json"
     text = card.read_text()
     card.write_text(text.replace('"schema_version": ', '"schema_version": 9'))
     with pytest.raises(CardVersionError):
-        ReferenceDetector.load(tmp_path)
+        CsdiDetector.load(tmp_path)
     card.write_text(text.replace('"vote_threshold"', '"threshold"'))
     with pytest.raises(DamagedModelError, match="vote_threshold"):
-        ReferenceDetector.load(tmp_path)
+        CsdiDetector.load(tmp_path)
     card.write_text(text.replace('"channels": 8', '"channels": 16'))
     with pytest.raises(DamagedModelError, match="not those of the model card"):
-        ReferenceDetector.load(tmp_path)
+        CsdiDetector.load(tmp_path)
     card.write_text(text)
     (weights,) = tmp_path.glob("weights-*")
     weights.write_bytes(b"damaged")
     with pytest.raises(DamagedModelError, match="checksum"):
-        ReferenceDetector.load(tmp_path)
+        CsdiDetector.load(tmp_path)
 
 
-def test_unusable_frames_are_refused(detector: ReferenceDetector, fresh: np.ndarray) -> None:
+def test_unusable_frames_are_refused(detector: CsdiDetector, fresh: np.ndarray) -> None:
     """Too short or empty a history, other metrics and another step are errors that say what to do."""
     with pytest.raises(DataError, match="at least one window of 20 rows, but there are 10"):
-        ReferenceDetector.fit(_frame(fresh[:10]), QUICK)
+        CsdiDetector.fit(_frame(fresh[:10]), QUICK)
     with pytest.raises(DataError, match="no value at all"):
-        ReferenceDetector.fit(_frame(np.full((100, 2), np.nan)), QUICK)
+        CsdiDetector.fit(_frame(np.full((100, 2), np.nan)), QUICK)
     with pytest.raises(SchemaMismatchError, match="missing: m2"):
         detector.score(_frame(fresh[:, :2]))
     with pytest.raises(SchemaMismatchError, match="120 s apart"):
@@ -188,7 +188,7 @@ def test_the_budget_ends_training_early_and_progress_is_shown() -> None:
     seen: list[tuple[int, int]] = []
     ticks = iter(range(1000))
     config = QUICK.model_copy(update={"fit_budget": timedelta(seconds=3)})
-    detector = ReferenceDetector.fit(
+    detector = CsdiDetector.fit(
         _frame(_values()[:200]),
         config,
         progress=lambda done, planned: seen.append((done, planned)),

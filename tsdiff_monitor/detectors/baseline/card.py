@@ -1,34 +1,39 @@
-"""A baseline on disk: one JSON card, which is all there is to it, replaced as a whole."""
+"""A baseline on disk: one JSON card and nothing else, replaced as a whole."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
 from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
 from tsdiff_monitor.detectors.baseline.forecaster import Forecaster
 from tsdiff_monitor.detectors.baseline.seasonal import Seasonal
 from tsdiff_monitor.detectors.baseline.smoothing import Smoothing
-from tsdiff_monitor.detectors.cards import CARD, MetricCard, metric_cards, read_card, scaler_of
+from tsdiff_monitor.detectors.cards import CARD, FittedCard, MetricCard, metric_cards, read_card
 from tsdiff_monitor.errors import DamagedModelError
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.scaling import Scaler
-from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.system.atomic_files import atomic_path
 
-__all__ = ["CARD_VERSION", "BaselineCard", "BaselineMetric", "describe_metrics", "load_card", "save_card"]
+__all__ = ["BaselineCard", "BaselineMetric", "describe_metrics", "load_card", "save_card"]
 
-CARD_VERSION = 2
 _NORMALISER_FLOOR = 0.1
 """Least expected residual of a metric: one that hardly ever moves must not dominate by a rounding."""
 
-Law = Annotated[Smoothing | Seasonal | Forecaster, Field(discriminator="method")]
-"""What forecasts."""
+_SIGNED = (
+    "schema_version", "code_version", "kind", "config", "metrics", "law", "calibration", "widening", "fit_start",
+    "fit_end", "fit_rows", "step_seconds",
+)  # fmt: skip
+"""Order of a card's keys in its checksum, that of the first cards."""
+
+Forecast = Annotated[Smoothing | Seasonal | Forecaster, Field(discriminator="method")]
+"""One of the forecasters."""
 
 
 class BaselineMetric(MetricCard):
@@ -42,37 +47,31 @@ class BaselineMetric(MetricCard):
     upper: float
 
 
-class BaselineCard(StrictModel):
+class BaselineCard(FittedCard):
     """Everything about a fitted baseline. ``widening`` multiplies its threshold where the history was short."""
 
-    schema_version: int
-    code_version: str
-    kind: str
+    model_config = ConfigDict(populate_by_name=True)
+    VERSION: ClassVar[int] = 2
+
     config: BaselineModelConfig
     metrics: tuple[BaselineMetric, ...]
-    law: Law
+    forecaster: Forecast = Field(alias="law")
     calibration: Calibration
     widening: float
-    fit_start: str
-    fit_end: str
-    fit_rows: int
-    step_seconds: float
     sha256: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        widths = {len(row) for row in self.law.profile} if isinstance(self.law, Seasonal) else set()
-        if widths | {self.law.metrics} != {len(self.metrics)}:
+        widths = {len(row) for row in self.forecaster.profile} if isinstance(self.forecaster, Seasonal) else set()
+        if widths | {self.forecaster.metrics} != {len(self.metrics)}:
             raise ValueError("the forecast must know as many metrics as the card")
         return self
 
-    def scaler(self) -> Scaler:
-        """The scaler of the fit."""
-        return scaler_of(self.metrics)
-
     def digest(self) -> str:
         """SHA-256 of the card without its own."""
-        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
+        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
+        ordered = {key: content.pop(key) for key in _SIGNED} | content
+        return hashlib.sha256(to_json(ordered, inf_nan_mode="null")).hexdigest()
 
 
 def describe_metrics(
@@ -99,12 +98,12 @@ def save_card(directory: Path, card: BaselineCard) -> None:
     """Write the card. Raises :class:`~tsdiff_monitor.errors.OutputError` when the directory cannot be written."""
     signed = card.model_copy(update={"sha256": card.digest()})
     with atomic_path(directory / CARD) as part:
-        part.write_text(signed.model_dump_json(indent=1), encoding="utf-8")
+        part.write_text(signed.model_dump_json(indent=1, by_alias=True), encoding="utf-8")
 
 
 def load_card(directory: Path) -> BaselineCard:
     """Read what :func:`save_card` wrote. Raises :class:`ModelError` when there is none, or it cannot be used."""
-    card = read_card(directory, BaselineCard, version=CARD_VERSION)
+    card = read_card(directory, BaselineCard)
     if card.sha256 != card.digest():
         raise DamagedModelError(f"{directory / CARD}: damaged, its checksum is not the card's; fit again")
     return card

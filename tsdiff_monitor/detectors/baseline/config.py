@@ -14,7 +14,7 @@ from tsdiff_monitor.settings.model import StrictModel
 __all__ = ["BaselineModelConfig", "Method"]
 
 Method = Literal["seasonal", "smoothing", "forecaster"]
-"""Which forecast the residual is taken from."""
+"""The forecast that the residual is taken from."""
 
 _ONLY_OF: Mapping[str, Method] = {"period": "seasonal", "forecaster": "forecaster", "parameters": "forecaster"}
 
@@ -25,12 +25,12 @@ class BaselineModelConfig(StrictModel):
     type: Literal["baseline"] = "baseline"
     """The kind of model."""
     method: Method = "smoothing"
-    """What forecasts: `smoothing` (exponential smoothing), `seasonal` (the same around an STL profile of the period) or
+    """The forecast: `smoothing` (exponential smoothing), `seasonal` (the same around an STL profile of the period) or
     `forecaster` (one of sktime's, which must be installed)."""
     window: int = Field(default=64, ge=8, le=1024)
     """Rows a forecast is made from, without the newest eighth of them, so that an incident is not its own normal."""
     fit_window: Duration = timedelta(days=14)
-    """How much history a fit uses."""
+    """Length of the history that a fit uses."""
     period: Literal["auto"] | Annotated[int, Field(ge=2)] = "auto"
     """Rows of the season (of `seasonal`); `auto` finds them by autocorrelation. Without a season, or with a history of
     fewer than two and a half periods or 20 windows, it is `smoothing`."""

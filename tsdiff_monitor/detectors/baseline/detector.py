@@ -1,4 +1,4 @@
-"""A baseline behind the same door as the product's detector.
+"""A baseline behind the interface of all detectors.
 
 The score of a row is the mean over metrics of |value - forecast|, each in units of its own mean on held-out rows,
 calibrated to the alarm rate. Rows are forecast from the rows before them, in both scoring modes.
@@ -7,30 +7,23 @@ calibrated to the alarm rate. Rows are forecast from the rows before them, in bo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
-from tsdiff_monitor.detectors.baseline.card import CARD_VERSION, BaselineCard, describe_metrics, load_card, save_card
+from tsdiff_monitor.detectors.baseline.card import BaselineCard, describe_metrics, load_card, save_card
 from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
-from tsdiff_monitor.detectors.baseline.fitting import fit_law
-from tsdiff_monitor.detectors.cards import identity
+from tsdiff_monitor.detectors.baseline.fitting import fit_forecaster
+from tsdiff_monitor.detectors.fitted import FittedDetector, Quantiles
+from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.scoring.attribution import attribute
 from tsdiff_monitor.scoring.calibration import Calibration
-from tsdiff_monitor.scoring.rules import Rule, disregarded
+from tsdiff_monitor.scoring.rules import Rule, discounted, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
-from tsdiff_monitor.system.version import __version__
 from tsdiff_monitor.timeseries.frame import Frame
-from tsdiff_monitor.timeseries.scores import Expected, Scores
-from tsdiff_monitor.timeseries.selection import aligned
-
-if TYPE_CHECKING:
-    from tsdiff_monitor.detectors.protocol import Mode
 
 __all__ = ["LEAST_ROWS", "BaselineDetector"]
 
@@ -42,36 +35,17 @@ small, and one such metric must not open an event by itself at every move."""
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineDetector:
-    """A fitted baseline of one group. Immutable; the same rows always give the same scores."""
+class BaselineDetector(FittedDetector[BaselineCard]):
+    """A fitted baseline of one group. Immutable; the same rows always give the same scores.
 
-    card: BaselineCard
-    scaler: Scaler
+    Expected values are forecasts from a metric's own past, each row from the rows before it. Bands are quantiles of the
+    residuals on held-out rows, and widen where the past has gaps.
+    """
 
     @property
     def config(self) -> BaselineModelConfig:
         """The configuration of the fit."""
         return self.card.config
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics of the fit, in its order."""
-        return tuple(metric.name for metric in self.card.metrics)
-
-    @property
-    def window(self) -> int:
-        """Rows that a row's score rests on, its own included."""
-        return self.config.window
-
-    @property
-    def step_seconds(self) -> float:
-        """Seconds between rows."""
-        return self.card.step_seconds
-
-    @cached_property
-    def identity(self) -> str:
-        """Stands for this fit; the same after a restart."""
-        return identity(self.card)
 
     @classmethod
     def fit(
@@ -95,95 +69,51 @@ class BaselineDetector:
         scaler = Scaler.fit(frame.values)
         scaled = scaler.transform(frame.values)
         clock_rows = _clock(frame)
-        law, held_out = fit_law(scaled, clock_rows, frame.step, config)
+        forecaster, held_out = fit_forecaster(scaled, clock_rows, frame.step, config)
         parts = []
         for begin, end in held_out:
             context = max(begin - config.window, 0)
-            ahead, _ = law.forecast(scaled[context:end], clock_rows[context:end], begin - context)
+            ahead, _ = forecaster.forecast(scaled[context:end], clock_rows[context:end], begin - context)
             parts.append(scaled[begin:end] - ahead)
         residual = np.concatenate(parts)
         metrics = describe_metrics(frame.names, scaler, residual, config.band)
         normaliser = np.array([metric.normaliser for metric in metrics])
         stretches = [_row_score(_contribution(part, normaliser), ~scaler.empty) for part in parts]
-        card = BaselineCard(
-            schema_version=CARD_VERSION,
-            code_version=__version__,
-            kind=config.type,
-            config=config,
-            metrics=metrics,
-            law=law,
+        card = BaselineCard.of_fit(
+            frame, config, metrics,
+            forecaster=forecaster,
             calibration=Calibration.fit(
                 stretches, confirm_rows=confirm_rows, follow_seconds=frame.step.total_seconds()
             ),
             widening=_widening(rows),
-            fit_start=frame.start.isoformat(),
-            fit_end=frame.end.isoformat(),
-            fit_rows=len(frame),
-            step_seconds=frame.step.total_seconds(),
-        )
+        )  # fmt: skip
         progress(1, 1)
         return cls(card, scaler)
 
-    def score(
-        self,
-        frame: Frame,
-        *,
-        first: int = 0,
-        mode: Mode = "stream",  # noqa: ARG002 - forecasts look back in both
-        alarms_per_week: float = 1.0,
-        rules: Mapping[str, Rule] | None = None,
-    ) -> Scores:
-        """Score the rows from ``first`` on; earlier rows are context. ``rules`` are by series name.
+    def threshold(self, mode: Mode, alarms_per_week: float) -> float:
+        """The uncalibrated score that counts as 1 at so many allowed ``alarms_per_week``."""
+        return self.card.widening * super().threshold(mode, alarms_per_week)
 
-        Raises :class:`SchemaMismatchError` when the frame's metrics or its step are not those of the fit.
-        """
-        given, frame = frame, aligned(frame, self.names, self.step_seconds)
-        first = min(first, len(frame))
+    def _judge(self, frame: Frame, first: int, mode: Mode, rules: list[Rule]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002 - forecasts look back in both modes
         scaled = self.scaler.transform(frame.values)
-        ahead, support = self.card.law.forecast(scaled, _clock(frame), first)
+        ahead, support = self.card.forecaster.forecast(scaled, _clock(frame), first)
         contribution = blamed = _contribution(scaled[first:] - ahead, self._sizes(support))
-        applied = [(rules or {}).get(name, Rule()) for name in frame.names]
-        if not all(rule.trivial for rule in applied):
-            ignored = disregarded(applied, frame.values[first:], self.scaler.inverse(ahead))
-            contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
-            blamed = np.where(ignored, 0.0, blamed)
-        calibration = self.card.calibration
-        threshold = self.card.widening * calibration.threshold(alarms_per_week, self.step_seconds)
-        column = {name: k for k, name in enumerate(frame.names)}
-        attribution = attribute(blamed)[:, [column[name] for name in given.names]]
-        score = _row_score(contribution, ~self.scaler.empty) / threshold
-        normal = None if calibration.normal is None else calibration.normal / threshold
-        return Scores(given.times[first:], given.series, score, attribution, normal, self.identity)
+        if rules:
+            ignored = disregarded(rules, frame.values[first:], self.scaler.inverse(ahead))
+            contribution, blamed = discounted(contribution, ignored)
+        return _row_score(contribution, ~self.scaler.empty), blamed
 
-    def expected(
-        self,
-        frame: Frame,
-        names: Sequence[str],
-        *,
-        first: int = 0,
-        last: int | None = None,
-        read: int = 16,  # noqa: ARG002 - rows do not share work here
-    ) -> Expected:
-        """What the ``names`` were forecast to be in rows ``first <= t < last``, from their own past.
+    def _calibration(self, mode: Mode) -> Calibration:  # noqa: ARG002
+        return self.card.calibration
 
-        Bands are quantiles of the residuals on held-out rows; they widen where the past has gaps. ``read`` changes
-        nothing: every row is forecast from the rows before it. Raises :class:`SchemaMismatchError` like :meth:`score`,
-        and :class:`DataError` for a name the frame does not have.
-        """
-        series = frame.select(names).series
-        frame = aligned(frame, self.names, self.step_seconds)
-        last = len(frame) if last is None else min(last, len(frame))
-        first = min(first, last)
+    def _predict(self, frame: Frame, columns: list[int], rows: tuple[int, int], read: int) -> Quantiles:  # noqa: ARG002 - rows do not share work
+        first, last = rows
         scaled = self.scaler.transform(frame.rows(0, last).values)
-        ahead, support = self.card.law.forecast(scaled, _clock(frame)[:last], first)
+        ahead, support = self.card.forecaster.forecast(scaled, _clock(frame)[:last], first)
         wider = self._sizes(support) / self._sizes(np.ones_like(support))
-        offsets = ([metric.lower for metric in self.card.metrics], [metric.upper for metric in self.card.metrics])
-        column = {name: k for k, name in enumerate(frame.names)}
-        middle, lower, upper = (
-            self.scaler.inverse(ahead + wider * np.array(offset))[:, [column[name] for name in names]]
-            for offset in (0.0, *offsets)
-        )
-        return Expected(frame.times[first:last], series, middle, lower, upper)
+        lower = np.array([metric.lower for metric in self.card.metrics])
+        upper = np.array([metric.upper for metric in self.card.metrics])
+        return ahead, ahead + wider * lower, ahead + wider * upper
 
     def save(self, directory: Path) -> None:
         """Write the card; a crash in between leaves the previous model in place."""
@@ -196,7 +126,7 @@ class BaselineDetector:
         return cls(card, card.scaler())
 
     def _sizes(self, support: np.ndarray) -> np.ndarray:
-        """How large a residual of a normal row is, ``[T, K]``: the less of the past is known, the more like 1.
+        """Usual size of a normal row's residual ``[T, K]``: the less of the past is known, the closer to 1.
 
         That is the standard deviation of the history: with nothing else known, its mean is the forecast.
         """
@@ -227,8 +157,8 @@ def _row_score(contribution: np.ndarray, active: np.ndarray) -> np.ndarray:
 
 
 def _widening(rows: int) -> float:
-    """How much higher than calibrated the threshold is after a fit on so many rows: twice after the least of them.
+    """Factor of the calibrated threshold after a fit on so many rows: 2 after the least of them.
 
-    What the next days bring is not all in the first hour; measured on the week that followed (docs/operations.md).
+    The first hour does not hold all that the next days bring; measured on the week that followed (docs/operations.md).
     """
     return 1.0 + LEAST_ROWS / rows

@@ -1,4 +1,4 @@
-"""Fitting the forecast, and which rows are left to learn from what it does not explain."""
+"""Fit of a baseline's forecaster, and the rows held out to learn its residuals from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tsdiff_monitor.detectors.baseline.seasonal import Seasonal
 from tsdiff_monitor.detectors.baseline.smoothing import Smoothing
 from tsdiff_monitor.scoring.holdout import split_history
 
-__all__ = ["fit_law"]
+__all__ = ["fit_forecaster"]
 
 _FORECASTER_ROWS = 512
 """Rows that a forecaster is tried on at most: it is fit anew for every few of them, in milliseconds each."""
@@ -24,14 +24,14 @@ Rows = tuple[tuple[int, int], ...]
 """(first, end) of stretches of rows."""
 
 
-def fit_law(
+def fit_forecaster(
     scaled: np.ndarray, clock: np.ndarray, step: pd.Timedelta, config: BaselineModelConfig
 ) -> tuple[Smoothing | Seasonal | Forecaster, Rows]:
     """The forecast fit on ``scaled[T, K]`` at ``clock[T]``, rows since the epoch, and the rows held out from that."""
     T = len(scaled)
     if config.method == "forecaster":  # it is fit where it forecasts: any rows will do
-        law = Forecaster.fit(scaled, config.window, config.forecaster, config.parameters)
-        return law, ((max(T - _FORECASTER_ROWS, 0), T),)
+        forecaster = Forecaster.fit(scaled, config.window, config.forecaster, config.parameters)
+        return forecaster, ((max(T - _FORECASTER_ROWS, 0), T),)
     if config.method == "smoothing":
         held_out = split_history(scaled, config.window).held_out
         training = scaled.copy()

@@ -102,12 +102,12 @@ def _ahead(builder: Any, past: np.ndarray, rows: int) -> np.ndarray:
         return usual
     try:
         ahead = _predicted(builder, filled, rows)
-    except Exception:  # strangers' code, on data it may not have been made for
+    except Exception:  # third-party code, on data it may not have been made for
         return usual
     return np.where(np.isfinite(ahead), ahead, usual)
 
 
 def _predicted(builder: Any, past: np.ndarray, rows: int) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # thousands of small fits: what one of them warns of helps nobody
+        warnings.simplefilter("ignore")  # thousands of small fits: a warning of one of them helps no one
         return np.ravel(builder.clone().fit(past, fh=np.arange(1, rows + 1)).predict())

@@ -12,7 +12,7 @@ _SHORTEST = 4
 _LEAST_CORRELATION = 0.3
 _TOLERANCE = 0.05
 _CYCLES = 2
-"""A period must have been seen this often to be told from a trend."""
+"""A period must have been seen this often to differ from a trend."""
 _NEARLY = 0.9
 """A shorter lag with this share of the highest correlation is the period, of which the higher one is a multiple."""
 

@@ -4,8 +4,8 @@ Brown (1956); Hyndman & Athanasopoulos, *Forecasting: Principles and Practice*, 
 by statsmodels (https://www.statsmodels.org/stable/generated/statsmodels.tsa.holtwinters.SimpleExpSmoothing.html).
 The weights end with the window, so a forecast rests on a fixed number of rows: it is the same whether rows come one by
 one or all at once. Values far from the window's median are left out, in the manner of robust smoothing (Gelper,
-Fried & Croux 2010): else an incident's values would be expected once it is over, and the return to normal be told as
-one. A level that has lasted for half a window becomes the median, and is followed.
+Fried & Croux 2010): else an incident's values would be expected once it is over, and the return to normal be reported
+as one. A level that has lasted for half a window becomes the median, and is followed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Smoothing(StrictModel):
         clock: np.ndarray,  # noqa: ARG002 - no season
         first: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What rows ``first <= t < T`` of ``scaled[T, K]`` were expected to be, and how well founded that is.
+        """Forecasts of the rows ``first <= t < T`` of ``scaled[T, K]``, and the support of each.
 
         Both are ``[T - first, K]``: the forecast, 0 (the mean of the history) where the window holds no value, and the
         share of the window's weight that was observed. ``clock[T]`` counts the rows since the epoch.
@@ -92,7 +92,7 @@ class Smoothing(StrictModel):
 
 
 def hidden_rows(window: int) -> int:
-    """How many of the newest rows, the row to forecast included, a forecast is made without."""
+    """Number of newest rows, the row to forecast included, that a forecast is made without."""
     return max(window // 8, 1)
 
 

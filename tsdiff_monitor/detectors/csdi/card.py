@@ -1,4 +1,4 @@
-"""The reference model's card. It is stored and read as the product's own (``diffusion/weights.py``)."""
+"""The reference model's card. It is stored and read as that of a diffusion model (``detectors/diffusion/files.py``)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from tsdiff_monitor.detectors.cards import FittedCard
+from tsdiff_monitor.detectors.cards import FittedCard, StoredCard
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.scoring.calibration import Calibration
-from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings.model import StrictModel
-from tsdiff_monitor.timeseries.frame import Frame
 
-__all__ = ["NormalErrors", "ReferenceCard"]
+__all__ = ["CsdiCard", "NormalErrors"]
 
 _MODES = {"stream", "batch"}
 
@@ -22,7 +20,7 @@ _MODES = {"stream", "batch"}
 class NormalErrors(StrictModel):
     """Errors of normal rows: ``ratios[V]`` of the voting steps; ``metrics[K]``, squared, on the last step's scale.
 
-    ``vote_threshold`` is a row's error above which the last step votes; ``calibration`` is the law of block maxima.
+    ``vote_threshold`` is a row's error above which the last step votes; ``calibration`` is that of the rows' errors.
     """
 
     ratios: tuple[float, ...]
@@ -31,12 +29,13 @@ class NormalErrors(StrictModel):
     calibration: Calibration
 
 
-class ReferenceCard(FittedCard):
+class CsdiCard(FittedCard, StoredCard):
     """Everything about a fitted reference model but its weights."""
 
     kind: Literal["csdi_reference"]
     config: CsdiReferenceConfig
     modes: Mapping[str, NormalErrors]
+    steps: int
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -45,16 +44,3 @@ class ReferenceCard(FittedCard):
         if any(len(mode.metrics) != len(self.metrics) for mode in self.modes.values()):
             raise ValueError("a mode must have one normal error per metric")
         return self
-
-    @classmethod
-    def describe(
-        cls,
-        frame: Frame,
-        scaler: Scaler,
-        config: CsdiReferenceConfig,
-        *,
-        modes: Mapping[str, NormalErrors],
-        steps: int,
-    ) -> Self:
-        """The card of a model just fit on ``frame``."""
-        return cls.of_fit(frame, scaler, config, modes=modes, steps=steps)

@@ -21,7 +21,7 @@ class CsdiReferenceConfig(StrictModel):
     window: int = Field(default=100, ge=8, le=1024)
     """Rows the network sees at once."""
     fit_window: Duration = timedelta(days=14)
-    """How much history a fit uses."""
+    """Length of the history that a fit uses."""
     fit_steps: int = Field(default=2000, ge=10)
     """Optimisation steps at most, of 16 windows each."""
     fit_budget: Duration = timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""The reference detector: CSDI's network and ImDiffusion's procedure behind the same door as the product's detector.
+"""The reference detector: CSDI's network and ImDiffusion's procedure behind the interface of all detectors.
 
 Differences from the papers are the product's needs: thresholds and step ratios come from held-out rows of the fit, not
 from the rows that are judged; scores are calibrated to an alarm rate; missing cells are allowed.
@@ -7,7 +7,7 @@ from the rows that are judged; scores are calibrated to an alarm rate; missing c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,51 +16,43 @@ from typing import Self
 import numpy as np
 import torch
 
-from tsdiff_monitor.detectors.cards import identity
-from tsdiff_monitor.detectors.csdi.card import NormalErrors, ReferenceCard
+from tsdiff_monitor.detectors.cards import identity, metric_cards
+from tsdiff_monitor.detectors.csdi.card import CsdiCard, NormalErrors
 from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
-from tsdiff_monitor.detectors.csdi.errors import Mode, ReferenceModel
+from tsdiff_monitor.detectors.csdi.errors import CsdiModel
 from tsdiff_monitor.detectors.csdi.procedure import train
 from tsdiff_monitor.detectors.csdi.voting import step_ratios, votes
-from tsdiff_monitor.detectors.diffusion.files import load_stored, save_model
-from tsdiff_monitor.errors import DamagedModelError, DataError, ShortHistoryError
-from tsdiff_monitor.scoring.attribution import attribute
+from tsdiff_monitor.detectors.diffusion.files import load_stored, restored, save_model
+from tsdiff_monitor.detectors.fitted import FittedDetector, Quantiles, require_history
+from tsdiff_monitor.detectors.protocol import Mode
+from tsdiff_monitor.diffusion.randomness import drawn_from, seeded
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.holdout import HistorySplit, split_history
-from tsdiff_monitor.scoring.rules import Rule, disregarded
+from tsdiff_monitor.scoring.rules import Rule, discounted, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.timeseries.frame import Frame
-from tsdiff_monitor.timeseries.scores import Expected, Scores
 from tsdiff_monitor.timeseries.selection import aligned
 
-__all__ = ["ReferenceDetector"]
+__all__ = ["CsdiDetector"]
 
 _MODES: tuple[Mode, ...] = ("stream", "batch")
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceDetector:
-    """A fitted reference model of one group. Immutable; the same rows always give the same scores."""
+class CsdiDetector(FittedDetector[CsdiCard]):
+    """A fitted reference model of one group. Immutable; the same rows always give the same scores.
 
-    config: CsdiReferenceConfig
-    card: ReferenceCard
-    scaler: Scaler
-    model: ReferenceModel
+    The score is the mean error over voting steps and metrics; an attribution is a metric's share of it. Expected values
+    are imputed as in the papers, by quantiles of samples: bars of rows of all metrics are hidden, given the bars
+    between them.
+    """
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics of the fit, in its order."""
-        return tuple(metric.name for metric in self.card.metrics)
+    model: CsdiModel
 
     @property
-    def window(self) -> int:
-        """Rows that a row's score rests on, its own included."""
-        return self.config.window
-
-    @property
-    def step_seconds(self) -> float:
-        """Seconds between rows."""
-        return self.card.step_seconds
+    def config(self) -> CsdiReferenceConfig:
+        """The configuration of the fit."""
+        return self.card.config
 
     @cached_property
     def identity(self) -> str:
@@ -84,71 +76,37 @@ class ReferenceDetector:
         without a value.
         """
         config = config or CsdiReferenceConfig()
-        if len(frame) < config.window:
-            raise ShortHistoryError(len(frame), config.window)
-        if not frame.observed.any():
-            raise DataError("the history to fit on holds no value at all; check the queries and the time span")
+        require_history(frame, config.window)
         scaler = Scaler.fit(frame.values)
         scaled = scaler.transform(frame.values)
         split = split_history(scaled, config.window)
         planned = config.fit_steps + len(_MODES)
-        with torch.random.fork_rng(devices=[]):  # weights and dropout draw from the global generator
-            torch.manual_seed(config.seed)
-            model = ReferenceModel.build(len(frame.series), config)
-            steps = train(
-                model.network,
-                model.schedule,
-                torch.from_numpy(scaled),
-                torch.from_numpy(split.training_starts),
-                window=config.window,
-                steps=config.fit_steps,
-                conditional=config.conditional,
-                generator=torch.Generator().manual_seed(config.seed),
-                budget_seconds=config.fit_budget.total_seconds(),
-                progress=lambda done, _total: progress(done, planned),
-                clock=clock,
-            )
+        generator = seeded(config.seed)
+        with drawn_from(generator):
+            model = CsdiModel.build(len(frame.series), config)
+        steps = train(
+            model.network,
+            model.schedule,
+            torch.from_numpy(scaled),
+            torch.from_numpy(split.training_starts),
+            window=config.window,
+            steps=config.fit_steps,
+            conditional=config.conditional,
+            generator=seeded(config.seed),
+            dropout=generator,
+            budget_seconds=config.fit_budget.total_seconds(),
+            progress=lambda done, _total: progress(done, planned),
+            clock=clock,
+        )
         modes: dict[str, NormalErrors] = {}
         for done, mode in enumerate(_MODES, 1):
             modes[mode] = _normal_errors(model, scaled, scaler, split, mode, confirm_rows)
             progress(config.fit_steps + done, planned)
-        card = ReferenceCard.describe(frame, scaler, config, modes=modes, steps=steps)
-        return cls(config, card, scaler, model)
-
-    def score(
-        self,
-        frame: Frame,
-        *,
-        first: int = 0,
-        mode: Mode = "stream",
-        alarms_per_week: float = 1.0,
-        rules: Mapping[str, Rule] | None = None,
-    ) -> Scores:
-        """Score the rows from ``first`` on; earlier rows are context. ``rules`` are by series name.
-
-        The score is the mean error over voting steps and metrics; an attribution is a metric's share of it. Raises
-        :class:`SchemaMismatchError` when the frame's metrics or its step are not those of the fit.
-        """
-        given, frame = frame, aligned(frame, self.names, self.step_seconds)
-        first = min(first, len(frame))
-        normal = self.card.modes[mode]
-        errors, signed = self._errors(frame, first, mode)
-        cells = blamed = errors.mean(0)  # [T, K]
-        applied = [(rules or {}).get(name, Rule()) for name in frame.names]
-        if not all(rule.trivial for rule in applied):
-            actual = frame.values[first:].astype(np.float64)
-            expected = self.scaler.inverse(self.scaler.transform(actual) - signed)
-            ignored = disregarded(applied, actual, expected)
-            cells = np.where(ignored, np.minimum(cells, np.array(normal.metrics)), cells)  # as of normal data
-            blamed = np.where(ignored, 0.0, blamed)
-        raw = _row_errors(cells[None], np.array(normal.metrics), self.scaler)[0]
-        threshold = normal.calibration.threshold(alarms_per_week, frame.step.total_seconds())
-        column = {name: k for k, name in enumerate(frame.names)}
-        attribution = attribute(np.sqrt(blamed))[:, [column[name] for name in given.names]]
-        return Scores(given.times[first:], given.series, raw / threshold, attribution, model=self.identity)
+        card = CsdiCard.of_fit(frame, config, metric_cards(frame.names, scaler), modes=modes, steps=steps)
+        return cls(card, scaler, model)
 
     def votes(self, frame: Frame, *, first: int = 0, mode: Mode = "batch") -> np.ndarray:
-        """How many of the voting steps call each row anomalous ``[T - first]``: ImDiffusion's own verdict."""
+        """Number of voting steps that call each row anomalous ``[T - first]``: ImDiffusion's own verdict."""
         frame = aligned(frame, self.names, self.step_seconds)
         normal = self.card.modes[mode]
         errors, _ = self._errors(frame, min(first, len(frame)), mode)
@@ -156,24 +114,21 @@ class ReferenceDetector:
         rows = _row_errors(errors, np.array(normal.metrics), self.scaler) * ratios[:, None]
         return votes(rows, ratios, normal.vote_threshold)
 
-    def expected(
-        self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
-    ) -> Expected:
-        """What the ``names`` should have been in rows ``first <= t < last``, by quantiles of samples.
+    def _judge(self, frame: Frame, first: int, mode: Mode, rules: list[Rule]) -> tuple[np.ndarray, np.ndarray]:
+        normal = np.array(self.card.modes[mode].metrics)
+        errors, signed = self._errors(frame, first, mode)
+        cells = blamed = errors.mean(0)  # [T, K]
+        if rules:
+            actual = frame.values[first:].astype(np.float64)
+            expected = self.scaler.inverse(self.scaler.transform(actual) - signed)
+            cells, blamed = discounted(cells, disregarded(rules, actual, expected), normal)
+        return _row_errors(cells[None], normal, self.scaler)[0], np.sqrt(blamed)
 
-        As the papers impute: bars of rows of all metrics are hidden, given the bars between them. The columns follow
-        ``names``. Raises :class:`SchemaMismatchError` like :meth:`score`, and :class:`DataError` for a name the frame
-        does not have.
-        """
-        series = frame.select(names).series
-        frame = aligned(frame, self.names, self.step_seconds)
-        last = len(frame) if last is None else min(last, len(frame))
-        first = min(first, last)
-        scaled = self.scaler.transform(frame.values)
-        quantiles = self.model.samples(scaled, (first, last), read=min(read, self.config.window))
-        column = {name: k for k, name in enumerate(frame.names)}
-        middle, lower, upper = (self.scaler.inverse(q)[:, [column[name] for name in names]] for q in quantiles)
-        return Expected(frame.times[first:last], series, middle, lower, upper)
+    def _calibration(self, mode: Mode) -> Calibration:
+        return self.card.modes[mode].calibration
+
+    def _predict(self, frame: Frame, columns: list[int], rows: tuple[int, int], read: int) -> Quantiles:  # noqa: ARG002
+        return self.model.samples(self.scaler.transform(frame.values), rows, read=min(read, self.config.window))
 
     def save(self, directory: Path) -> None:
         """Write weights and card; a crash in between leaves the previous model in place."""
@@ -182,14 +137,9 @@ class ReferenceDetector:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
-        card, state = load_stored(directory, ReferenceCard)
-        model = ReferenceModel.build(len(card.metrics), card.config)
-        try:
-            model.network.load_state_dict(state)
-        except RuntimeError:
-            raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
-        model.network.eval()
-        return cls(card.config, card, card.scaler(), model)
+        card, state = load_stored(directory, CsdiCard)
+        network = restored(lambda: CsdiModel.build(len(card.metrics), card.config).network, state, directory)
+        return cls(card, card.scaler(), CsdiModel(card.config, network))
 
     def _errors(self, frame: Frame, first: int, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
         """Squared errors ``[V, T, K]`` of the voting steps, on the last one's scale, and signed ones ``[T, K]``."""
@@ -198,9 +148,9 @@ class ReferenceDetector:
 
 
 def _normal_errors(
-    model: ReferenceModel, scaled: np.ndarray, scaler: Scaler, split: HistorySplit, mode: Mode, confirm_rows: int
+    model: CsdiModel, scaled: np.ndarray, scaler: Scaler, split: HistorySplit, mode: Mode, confirm_rows: int
 ) -> NormalErrors:
-    """What the newest windows of each held-out block say of normal rows; as many windows as configured."""
+    """Errors of normal rows, from the newest windows of each held-out block, as many as configured."""
     window = model.config.window
     each = max(model.config.calibration_windows // len(split.held_out), 1)
     length = each if mode == "stream" else (each - 1) * (window // 2) + window

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,24 +19,26 @@ from tsdiff_monitor.detectors.csdi.config import CsdiReferenceConfig
 from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
 from tsdiff_monitor.detectors.csdi.procedure import Schedule, impute, reference_masks
 from tsdiff_monitor.detectors.csdi.voting import voting_steps
+from tsdiff_monitor.detectors.protocol import Mode
+from tsdiff_monitor.diffusion.batching import last_rows, padded, window_batches, windows_at_once
+from tsdiff_monitor.diffusion.randomness import seeded
 
-__all__ = ["Mode", "ReferenceModel"]
+__all__ = ["CsdiModel"]
 
-Mode = Literal["stream", "batch"]
 _CELLS_AT_ONCE = 60_000
 """Bounds a batch: windows x rows x metrics, each of which takes ``channels`` numbers a layer."""
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceModel:
-    """The network with its schedule and configuration: what imputes."""
+class CsdiModel:
+    """The network with its schedule and configuration."""
 
     config: CsdiReferenceConfig
     network: CsdiNetwork
 
     @classmethod
-    def build(cls, metrics: int, config: CsdiReferenceConfig) -> ReferenceModel:
-        """With weights drawn from torch's global generator."""
+    def build(cls, metrics: int, config: CsdiReferenceConfig) -> CsdiModel:
+        """A model with first weights, as torch draws them."""
         return cls(config, CsdiNetwork(metrics, window=config.window, channels=config.channels, layers=config.layers))
 
     @property
@@ -97,10 +98,10 @@ class ReferenceModel:
         out = np.full((3, last - first, K), np.nan)
         noise = self.noise(K, S)
         levels = torch.tensor([0.5, (1 - config.band) / 2, (1 + config.band) / 2])
-        padded = self._padded(scaled[:last])
-        size = max(_CELLS_AT_ONCE // (config.window * K), 1)
+        rows_of_windows = torch.from_numpy(padded(scaled[:last], config.window))
+        size = self._at_once(K)
         for end in range(last - 1, first - 1, -read):
-            window = padded[end : end + config.window]
+            window = rows_of_windows[end : end + config.window]
             drawn = torch.empty(S, config.window, K)
             for at, mask in product(range(0, S, size), reference_masks(config.window, K)):
                 part = noise[:, at : at + size]
@@ -116,25 +117,16 @@ class ReferenceModel:
 
     def noise(self, metrics: int, samples: int) -> Float[Tensor, "_ S L K"]:
         """Every draw one run of denoising takes, from the seed: those of the steps, the start, the forward noise."""
-        generator = torch.Generator().manual_seed(self.config.seed)
-        return torch.randn(self.config.steps + 2, samples, self.config.window, metrics, generator=generator)
-
-    def _padded(self, scaled: np.ndarray) -> Tensor:
-        """``scaled`` after a window's worth of missing rows: the window that ends with row t begins at index t."""
-        before = np.full((self.config.window - 1, scaled.shape[1]), np.nan, np.float32)
-        return torch.from_numpy(np.concatenate([before, scaled]))
+        shape = (self.config.steps + 2, samples, self.config.window, metrics)
+        return torch.randn(shape, generator=seeded(self.config.seed))
 
     def _windows(
         self, scaled: np.ndarray, first: int, *, read: int, stride: int
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Batches of (last row of each window, windows ``[B, L, K]``) that read every row from ``first`` on."""
-        T, K = scaled.shape
-        if first >= T:
-            return
-        last = np.arange(min(first + read, T) - 1, T - 1 + stride, stride)
-        last = np.unique(np.minimum(last, T - 1))
-        views = self._padded(scaled).unfold(0, self.config.window, 1)  # [T, K, L], no copy
-        size = max(_CELLS_AT_ONCE // (self.config.window * K), 1)
-        for at in range(0, len(last), size):
-            ends = last[at : at + size]
-            yield ends, views[torch.from_numpy(ends)].transpose(1, 2)
+        ends = last_rows(len(scaled), first=first, read=read, stride=stride)
+        for batch, windows in window_batches(scaled, ends, self.config.window, self._at_once(scaled.shape[1])):
+            yield batch, torch.from_numpy(windows)
+
+    def _at_once(self, metrics: int) -> int:
+        return windows_at_once(self.config.window, metrics, _CELLS_AT_ONCE, least_channels=1)

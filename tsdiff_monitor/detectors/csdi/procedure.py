@@ -19,7 +19,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tsdiff_monitor.detectors.csdi.network import CsdiNetwork
-from tsdiff_monitor.diffusion.training_masks import gratings
+from tsdiff_monitor.diffusion.masks import gratings
+from tsdiff_monitor.diffusion.randomness import drawn_from
+from tsdiff_monitor.diffusion.training import TrainingGroup
 
 __all__ = ["Schedule", "impute", "q_sample", "quadratic_betas", "reference_masks", "train"]
 
@@ -61,7 +63,8 @@ def q_sample(
 
 def reference_masks(window: int, metrics: int) -> tuple[Bool[Tensor, "L K"], Bool[Tensor, "L K"]]:
     """ImDiffusion's two complementary gratings of ten bars: every cell is imputed once."""
-    return gratings(window, metrics, max(window // _BARS, 1))
+    first, second = gratings(window, metrics, max(window // _BARS, 1))
+    return torch.from_numpy(first), torch.from_numpy(second)
 
 
 def train(
@@ -74,6 +77,7 @@ def train(
     steps: int,
     conditional: bool,
     generator: torch.Generator,
+    dropout: torch.Generator,
     budget_seconds: float = math.inf,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Callable[[], float] = time.monotonic,
@@ -81,18 +85,18 @@ def train(
     """Train in place on windows of ``rows`` (NaN = missing) beginning at ``starts``; gives the steps taken.
 
     Adam at 1e-3, a tenth of it from 75 % of the steps on and a hundredth from 90 % (CSDI, appendix E.1). Each window
-    has one of the two gratings hidden. The transformers' dropout draws from torch's global generator: seed it.
+    has one of the two gratings hidden. Batches, masks and noise come from ``generator``; what the transformers leave
+    out, from ``dropout``.
     """
     began = clock()
     optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-6)
     decay = torch.optim.lr_scheduler.MultiStepLR(optimiser, [int(steps * 0.75), int(steps * 0.9)])
     masks = torch.stack(reference_masks(window, rows.shape[1]))
-    offsets = torch.arange(window)
+    group = TrainingGroup(rows, starts)
     network.train()
     done = 0
     while done < steps:
-        chosen = starts[torch.randint(0, len(starts), (_BATCH,), generator=generator)]
-        windows = rows[chosen[:, None] + offsets]
+        windows = group.draw(_BATCH, window, generator)
         observed = ~windows.isnan()
         hidden = masks[torch.randint(0, 2, (_BATCH,), generator=generator)]
         target, shown_mask = observed & hidden, observed & ~hidden
@@ -100,7 +104,8 @@ def train(
         step = torch.randint(0, len(schedule), (_BATCH,), generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
         noisy = q_sample(clean, schedule.kept[step], noise)
-        guess = network(noisy, step, clean if conditional else noisy, target, shown_mask)
+        with drawn_from(dropout):
+            guess = network(noisy, step, clean if conditional else noisy, target, shown_mask)
         loss = ((noise - guess) ** 2 * target).sum() / target.sum().clamp(min=1)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -12,7 +12,7 @@ __all__ = ["step_ratios", "votes", "voting_steps"]
 
 
 def voting_steps(steps: int, *, count: int, every: int) -> tuple[int, ...]:
-    """Which denoising steps vote, by the number of steps still to go: 0 (the last one), ``every``, 2 ``every``, …"""
+    """The denoising steps that vote, by the number of steps still to go: 0 (the last one), ``every``, 2 ``every``, …"""
     return tuple(range(0, steps, every))[:count]
 
 
@@ -26,8 +26,9 @@ def step_ratios(errors: np.ndarray) -> np.ndarray:
 
 
 def votes(errors: np.ndarray, ratios: np.ndarray, threshold: float) -> np.ndarray:
-    """How many steps call each row anomalous ``[T]``: those whose ``errors[V, T]`` reach ``threshold`` x ``ratios[V]``.
+    """Number of steps that call each row anomalous ``[T]``.
 
-    A row without an error (NaN) gets no vote.
+    They are those whose ``errors[V, T]`` reach ``threshold`` x ``ratios[V]``. A row without an error (NaN) gets no
+    vote.
     """
     return np.asarray((errors >= threshold * ratios[:, None]).sum(0))

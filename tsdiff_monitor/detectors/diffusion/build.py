@@ -1,37 +1,45 @@
-"""From a configuration to a trained denoiser: of a group's own, or one that groups share."""
+"""Denoisers from a configuration: initialised, restored from stored weights, or trained on a group."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
-import torch
+import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.diffusion.files import restored
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
+from tsdiff_monitor.diffusion.randomness import drawn_from, seeded
 from tsdiff_monitor.diffusion.training import TrainingPlan, train
 from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
 
-__all__ = ["trained", "untrained"]
+__all__ = ["initialised", "stored_denoiser", "trained"]
 
 _ADAPTATION_RATE = 5e-4
 """Learning rate at which a shared network is adapted to a group: a quarter of that of a fit."""
 
 
-def untrained(config: DiffusionModelConfig, metrics: int) -> Imputer:
-    """A denoiser for a group of ``metrics``; its first weights come from torch's global generator."""
-    network: nn.Module
-    if config.is_two_way(metrics):
-        # One token per metric: attention over patches of time as well was slower and no better (docs/model.md).
-        network = TwoWayNetwork(window=config.window, patch=config.window, width=config.width, layers=config.layers)
-    else:
-        network = TimeTokenNetwork(metrics, window=config.window, width=config.width, layers=config.layers)
-    return Imputer(network, Preconditioner())
+def initialised(config: DiffusionModelConfig, metrics: int) -> Imputer:
+    """A denoiser for a group of ``metrics`` with its first weights, which follow from the configuration's seed."""
+    with drawn_from(seeded(config.seed)):
+        return Imputer(_network(config, metrics), Preconditioner())
+
+
+def stored_denoiser(
+    config: DiffusionModelConfig, metrics: int, state: Mapping[str, np.ndarray], directory: Path
+) -> Imputer:
+    """A denoiser for a group of ``metrics`` with the weights ``state``, read from ``directory``.
+
+    Raises :class:`~tsdiff_monitor.errors.DamagedModelError` when they are those of another network.
+    """
+    return Imputer(restored(lambda: _network(config, metrics), state, directory), Preconditioner())
 
 
 def trained(
@@ -49,16 +57,21 @@ def trained(
     """
     plan = TrainingPlan(steps=config.fit_steps, budget_seconds=config.fit_budget.total_seconds())
     if base is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            imputer = untrained(config, rows.shape[1])
+        imputer = initialised(config, rows.shape[1])
     elif config.adapt_steps == 0:
         return base, 0
     else:
         imputer = copy.deepcopy(base)
         plan = replace(plan, steps=config.adapt_steps, learning_rate=_ADAPTATION_RATE)
-    generator = torch.Generator().manual_seed(config.seed)
     steps = train(
-        imputer, rows, starts, window=config.window, plan=plan, generator=generator, progress=progress, clock=clock
-    )
+        imputer, rows, starts,
+        window=config.window, plan=plan, generator=seeded(config.seed), progress=progress, clock=clock,
+    )  # fmt: skip
     return imputer, steps
+
+
+def _network(config: DiffusionModelConfig, metrics: int) -> nn.Module:
+    if config.is_two_way(metrics):
+        # One token per metric: attention over patches of time as well was slower and no better (docs/model.md).
+        return TwoWayNetwork(window=config.window, patch=config.window, width=config.width, layers=config.layers)
+    return TimeTokenNetwork(metrics, window=config.window, width=config.width, layers=config.layers)

@@ -14,7 +14,7 @@ from tsdiff_monitor.settings.model import StrictModel
 __all__ = ["DiffusionModelConfig"]
 
 _SHARED_DEFAULTS: Mapping[str, Any] = {"fit_steps": 1500, "fit_budget": "15m", "layers": 3}
-"""What is not given with ``shared``: the one network learns from all groups, and has to be somewhat larger."""
+"""Defaults with ``shared``: the one network learns from all groups, and has to be somewhat larger."""
 
 
 class DiffusionModelConfig(StrictModel):
@@ -25,7 +25,7 @@ class DiffusionModelConfig(StrictModel):
     window: int = Field(default=64, ge=8, le=1024)
     """Rows the network sees at once."""
     fit_window: Duration = timedelta(days=14)
-    """How much history a fit uses."""
+    """Length of the history that a fit uses."""
     shared: bool = False
     """One network for all groups of a monitor, fit on all of them together; each group has scales and a codebook of its
     own, and thresholds of its own where its history is long. A group that appears later is served by it at once."""
@@ -37,7 +37,7 @@ class DiffusionModelConfig(StrictModel):
     """Time the training of one network may take at most, with `shared` `15m` when left out; it stops early and keeps
     what it has learned."""
     score: Literal["hybrid", "reconstruction", "density"] = "hybrid"
-    """What counts as evidence: what imputation cannot explain, distance from all of the history, or both together."""
+    """Evidence of a row's score: residuals of imputation, distance from all of the history, or both together."""
     network: Literal["auto", "time", "two_way"] = "auto"
     """`time` reads all metrics of a row together and each metric's own past; `two_way` serves any number of metrics,
     is cheaper, and knows less of what one says about another. `auto`: `time`, but `two_way` for a single metric and
@@ -51,17 +51,18 @@ class DiffusionModelConfig(StrictModel):
     samples: int = Field(default=32, ge=8, le=512)
     """Conditional samples drawn for the expected band."""
     sampler: Literal["heun", "ddim", "ddpm", "sde_vp", "sde_ve", "ode", "dpm_solver"] = "heun"
-    """How they are drawn; `ddpm`, `sde_vp` and `sde_ve` add noise at every step and need 50 steps or more."""
+    """Sampler of the band; `ddpm`, `sde_vp` and `sde_ve` add noise at every step and need 50 steps or more."""
     sampler_steps: int = Field(default=6, ge=2, le=1000)
     """Noise levels a sampler passes; more take longer and come closer to the model's own distribution."""
     seed: int = 0
     """Seed of weights, masks and samples: the same data and seed give the same scores."""
     runtime: Literal["torch", "onnx"] = "torch"
-    """What computes the network when scoring: `onnx` is ONNX Runtime, for machines without torch. A fit takes torch."""
+    """Library that computes the network when scoring: `onnx` is ONNX Runtime, for machines without torch. A fit takes
+    torch."""
     precision: Literal["fp32", "int8"] = "fp32"
     """Numbers of the network; `int8` (dynamic quantisation, only with `onnx`) is smaller and a little less exact."""
     cold_start: Literal["smoothing", "seasonal", "none"] = "smoothing"
-    """Which baseline scores a group that has no fitted model yet, from about half an hour of rows on; `none` waits."""
+    """Baseline that scores a group without a fitted model, from about half an hour of rows on; `none` waits."""
 
     @model_validator(mode="before")
     @classmethod
@@ -82,5 +83,5 @@ class DiffusionModelConfig(StrictModel):
         return self
 
     def is_two_way(self, metrics: int) -> bool:
-        """Whether a group of ``metrics`` has the network that knows no metric but by its values."""
+        """True where a group of ``metrics`` has the network that knows no metric but by its values."""
         return self.shared or self.network == "two_way" or (self.network == "auto" and metrics == 1)

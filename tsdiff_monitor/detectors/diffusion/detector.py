@@ -1,6 +1,6 @@
-"""The detector: fit on a frame of mostly normal history, score new rows, explain them.
+"""The diffusion detector: fits on a frame of mostly normal history, scores new rows, explains them.
 
-The front door of the library::
+The entry point of the library::
 
     detector = DiffusionDetector.fit(history)
     scores = detector.score(frame)            # > 1 is anomalous
@@ -10,34 +10,36 @@ The front door of the library::
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from tsdiff_monitor.detectors.cards import identity
+from tsdiff_monitor.detectors.cards import metric_cards
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
-from tsdiff_monitor.detectors.diffusion.files import ModelCard, PlanCard, load_model, save_model
+from tsdiff_monitor.detectors.diffusion.files import ModelCard, PlanCard, load_stored, save_model
 from tsdiff_monitor.detectors.diffusion.runtimes import fit_denoiser, load_denoiser, stored
+from tsdiff_monitor.detectors.fitted import FittedDetector, Quantiles, require_history
 from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.diffusion.denoiser import Steps, WindowDenoiser, answered
-from tsdiff_monitor.errors import DamagedModelError, DataError, ShortHistoryError
-from tsdiff_monitor.scoring.attribution import NormalResiduals, attribute
+from tsdiff_monitor.errors import DamagedModelError
+from tsdiff_monitor.scoring.attribution import NormalResiduals
 from tsdiff_monitor.scoring.bands import sample_band
+from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.codebook import Codebook
 from tsdiff_monitor.scoring.evidence import Evidence, fit_evidence
 from tsdiff_monitor.scoring.holdout import holds_out, split_history
 from tsdiff_monitor.scoring.plan import ScoringPlan, batch_plan, forecast_plan, stream_plan
+from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
 from tsdiff_monitor.scoring.reconstruction import residual_steps
 from tsdiff_monitor.scoring.regression import Regression
-from tsdiff_monitor.scoring.rules import Rule, disregarded
+from tsdiff_monitor.scoring.rules import Rule, discounted, disregarded
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.timeseries.frame import Frame
-from tsdiff_monitor.timeseries.scores import Expected, Scores
-from tsdiff_monitor.timeseries.selection import aligned
+from tsdiff_monitor.timeseries.scores import Scores
 
 if TYPE_CHECKING:
     from tsdiff_monitor.detectors.diffusion.shared_network import SharedNetwork
@@ -49,41 +51,33 @@ _SIGMA = 2.0
 _SIGMA_MAX = 20.0
 """So much noise that the network expects nothing of it: pure imputation."""
 _WORDS = "codebook.words"
-"""What the codebook is called among the weights."""
+"""Name of the codebook among the weights."""
 _MOMENTS, _QUANTILES = "regression.moments", "regression.quantiles"
 
 
 @dataclass(frozen=True, eq=False)
-class DiffusionDetector:
-    """A fitted model of one group. Immutable: scoring changes nothing, the same rows always give the same scores."""
+class DiffusionDetector(FittedDetector[ModelCard]):
+    """A fitted diffusion model of one group. Immutable: the same rows always give the same scores.
 
-    config: DiffusionModelConfig
-    card: ModelCard
-    scaler: Scaler
+    Expected values are those given all the other metrics. Bands are quantiles of conditional samples, and widen where
+    the data given has gaps. With ``read`` = 1 each row is expected from itself and the rows before it, at so many times
+    the work.
+    """
+
     imputer: WindowDenoiser
     codebook: Codebook
     regression: Regression | None = None
-    """What a metric is expected to be given the others, where the network cannot tell one metric from another."""
+    """Expected values of a metric given the others, where the network cannot tell one metric from another."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics of the fit, in its order."""
-        return tuple(metric.name for metric in self.card.metrics)
+    def config(self) -> DiffusionModelConfig:
+        """The configuration of the fit."""
+        return self.card.config
 
     @property
     def window(self) -> int:
         """Rows that a row's score rests on, its own included."""
         return self.config.window + self._evidence("stream").reach
-
-    @property
-    def step_seconds(self) -> float:
-        """Seconds between rows."""
-        return self.card.step_seconds
-
-    @cached_property
-    def identity(self) -> str:
-        """Stands for this fit; the same after a restart."""
-        return identity(self.card)
 
     @classmethod
     def fit(
@@ -108,11 +102,8 @@ class DiffusionDetector:
         config = config or (DiffusionModelConfig() if base is None else base.config)
         if base is not None:
             base.check(config)
+        require_history(frame, config.window)
         names = frame.names
-        if len(frame) < config.window:
-            raise ShortHistoryError(len(frame), config.window)
-        if not frame.observed.any():
-            raise DataError("the history to fit on holds no value at all; check the queries and the time span")
         scaler = Scaler.fit(frame.values)
         scaled = scaler.transform(frame.values)
         split = split_history(scaled, config.window)
@@ -131,26 +122,10 @@ class DiffusionDetector:
                 follow_seconds=frame.step.total_seconds() if plan.name == "stream" else None,
             )  # fmt: skip
             plans[plan.name] = PlanCard(normaliser=fitted.normal.mean, calibration=pooled.get(plan.name, calibration))
-        card = ModelCard.describe(frame, scaler, config, plans=plans, steps=steps, typical=codebook.typical)
+        metrics = metric_cards(names, scaler)
+        card = ModelCard.of_fit(frame, config, metrics, plans=plans, steps=steps, typical=codebook.typical)
         regression = Regression.fit(scaled, split.held_out, band=config.band) if config.is_two_way(len(names)) else None
-        return cls(config, card, scaler, imputer, codebook, regression)
-
-    def score(
-        self,
-        frame: Frame,
-        *,
-        first: int = 0,
-        mode: Mode = "stream",
-        alarms_per_week: float = 1.0,
-        rules: Mapping[str, Rule] | None = None,
-    ) -> Scores:
-        """Score the rows from ``first`` on; earlier rows are context. ``rules`` are by series name.
-
-        The order of the frame's series does not matter; attributions follow it. Raises :class:`SchemaMismatchError`
-        when the frame's metrics or its step are not those of the fit.
-        """
-        steps = self.score_steps(frame, first=first, mode=mode, alarms_per_week=alarms_per_week, rules=rules)
-        return answered(steps, self.imputer)
+        return cls(card, scaler, imputer, codebook, regression)
 
     def score_steps(
         self,
@@ -161,61 +136,46 @@ class DiffusionDetector:
         alarms_per_week: float = 1.0,
         rules: Mapping[str, Rule] | None = None,
     ) -> Steps[Scores]:
-        """:meth:`score` in steps: it asks for evaluations of ``imputer``, alone or together with other groups'."""
-        given, frame = frame, aligned(frame, self.names, self.step_seconds)
+        """:meth:`score` in steps: it asks for evaluations of ``imputer``, alone or together with other groups."""
+        own, first, applied = self._prepared(frame, first, rules)
+        raw, blamed = yield from self._judge_steps(own, first, mode, applied)
+        return self._calibrated(frame, own, first, mode, alarms_per_week, raw, blamed)
+
+    def _judge(self, frame: Frame, first: int, mode: Mode, rules: list[Rule]) -> tuple[np.ndarray, np.ndarray]:
+        return answered(self._judge_steps(frame, first, mode, rules), self.imputer)
+
+    def _judge_steps(
+        self, frame: Frame, first: int, mode: Mode, rules: list[Rule]
+    ) -> Steps[tuple[np.ndarray, np.ndarray]]:
         scaled = self.scaler.transform(frame.values)
         evidence = self._evidence(mode)
-        first = min(first, len(frame))
         begin = max(first - evidence.reach, 0)
         contribution = blamed = yield from evidence.contributions(scaled, first=begin)
         distance = evidence.distances(scaled, first=begin)
-        applied = [(rules or {}).get(name, Rule()) for name in frame.names]
-        if not all(rule.trivial for rule in applied):
+        if rules:
             since = max(begin - evidence.context, 0)  # the distance of a row takes in a few rows before it
             expected = yield from self._forecast(scaled, since)
-            ignored = disregarded(applied, frame.values[since:], self.scaler.inverse(expected))
+            ignored = disregarded(rules, frame.values[since:], self.scaler.inverse(expected))
             as_expected = scaled.copy()
             as_expected[since:] = np.where(ignored, expected, scaled[since:])
             distance = np.minimum(distance, evidence.distances(as_expected, first=begin))
-            ignored = ignored[begin - since :]
-            contribution = np.where(ignored, np.minimum(contribution, 1.0), contribution)  # as of normal data
-            blamed = np.where(ignored, 0.0, blamed)
-        raw = evidence.raw(contribution, distance)[first - begin :]
-        calibration = self.card.plans[mode].calibration
-        threshold = calibration.threshold(alarms_per_week, frame.step.total_seconds())
-        column = {name: k for k, name in enumerate(frame.names)}
-        attribution = attribute(blamed[first - begin :])[:, [column[name] for name in given.names]]
-        normal = None if calibration.normal is None else calibration.normal / threshold
-        return Scores(given.times[first:], given.series, raw / threshold, attribution, normal, self.identity)
+            contribution, blamed = discounted(contribution, ignored[begin - since :])
+        return evidence.raw(contribution, distance)[first - begin :], blamed[first - begin :]
 
-    def expected(
-        self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16
-    ) -> Expected:
-        """What the ``names`` should have been in rows ``first <= t < last``, given all the other metrics.
+    def _calibration(self, mode: Mode) -> Calibration | PooledCalibration:
+        return self.card.plans[mode].calibration
 
-        Bands are quantiles of conditional samples; they widen where the data given has gaps. ``read`` rows are sampled
-        at once: with 1, each row is expected from itself and the rows before it, at ``read`` times the work. The
-        columns follow ``names``. Raises :class:`SchemaMismatchError` like :meth:`score`, and :class:`DataError` for a
-        name the frame does not have.
-        """
-        series = frame.select(names).series
-        frame = aligned(frame, self.names, self.step_seconds)
-        last = len(frame) if last is None else min(last, len(frame))
-        first = min(first, last)
+    def _predict(self, frame: Frame, columns: list[int], rows: tuple[int, int], read: int) -> Quantiles:
         scaled = self.scaler.transform(frame.values)
-        hidden = np.isin(frame.names, names)
-        if self.regression is not None and not np.isnan(scaled[:last, ~hidden]).all():
-            quantiles = self.regression.expected(scaled[first:last], hidden)
-        else:
-            quantiles = sample_band(
-                self.imputer, scaled, hidden,
-                window=self.config.window, rows=(first, last), read=min(read, self.config.window),
-                samples=self.config.samples, band=self.config.band, seed=self.config.seed,
-                sampler=self.config.sampler, sampler_steps=self.config.sampler_steps,
-            )  # fmt: skip
-        column = {name: k for k, name in enumerate(frame.names)}
-        middle, lower, upper = (self.scaler.inverse(q)[:, [column[name] for name in names]] for q in quantiles)
-        return Expected(frame.times[first:last], series, middle, lower, upper)
+        hidden = np.isin(np.arange(scaled.shape[1]), columns)
+        if self.regression is not None and not np.isnan(scaled[: rows[1], ~hidden]).all():
+            return self.regression.expected(scaled[slice(*rows)], hidden)
+        return sample_band(
+            self.imputer, scaled, hidden,
+            window=self.config.window, rows=rows, read=min(read, self.config.window),
+            samples=self.config.samples, band=self.config.band, seed=self.config.seed,
+            sampler=self.config.sampler, sampler_steps=self.config.sampler_steps,
+        )  # fmt: skip
 
     def save(self, directory: Path, *, shared: Path | None = None) -> None:
         """Write weights and card; a crash in between leaves the previous model in place.
@@ -231,7 +191,7 @@ class DiffusionDetector:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
-        card, state = load_model(directory)
+        card, state = load_stored(directory, ModelCard)
         regression = None
         try:
             codebook = Codebook(state.pop(_WORDS), card.typical)
@@ -240,7 +200,7 @@ class DiffusionDetector:
         except KeyError:
             raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
         imputer = load_denoiser(directory, card, state)
-        return cls(card.config, card, card.scaler(), imputer, codebook, regression)
+        return cls(card, card.scaler(), imputer, codebook, regression)
 
     def _evidence(self, mode: Mode) -> Evidence:
         plan = next(p for p in _plans(self.config, len(self.card.metrics)) if p.name == mode)

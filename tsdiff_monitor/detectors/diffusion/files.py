@@ -9,7 +9,7 @@ the old model or the new one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -20,24 +20,22 @@ from pydantic import model_validator
 from tsdiff_monitor.detectors.cards import CARD, FittedCard, StoredCard, read_card
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.diffusion.tensor_files import State, checked, holds, linked, packed, unpacked
+from tsdiff_monitor.errors import DamagedModelError
 from tsdiff_monitor.scoring.calibration import Calibration
 from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
-from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.system.atomic_files import atomic_path
-from tsdiff_monitor.timeseries.frame import Frame
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import nn
 
 __all__ = [
     "ModelCard",
     "PlanCard",
-    "load_card",
     "load_graph",
-    "load_model",
     "load_network",
     "load_stored",
+    "restored",
     "save_model",
 ]
 
@@ -52,14 +50,16 @@ class PlanCard(StrictModel):
 
 
 _Stored = TypeVar("_Stored", bound=StoredCard)
+_Network = TypeVar("_Network", bound="nn.Module")
 
 
-class ModelCard(FittedCard):
+class ModelCard(FittedCard, StoredCard):
     """Everything about a fitted model but its weights."""
 
     config: DiffusionModelConfig
     plans: Mapping[str, PlanCard]
     typical: float
+    steps: int
     network: str = ""
     network_sha256: str = ""
 
@@ -70,20 +70,6 @@ class ModelCard(FittedCard):
         if any(len(plan.normaliser) != len(self.metrics) for plan in self.plans.values()):
             raise ValueError("a plan must have one normaliser per metric")
         return self
-
-    @classmethod
-    def describe(
-        cls,
-        frame: Frame,
-        scaler: Scaler,
-        config: DiffusionModelConfig,
-        *,
-        plans: Mapping[str, PlanCard],
-        steps: int,
-        typical: float,
-    ) -> Self:
-        """The card of a model just fit on ``frame``."""
-        return cls.of_fit(frame, scaler, config, plans=plans, steps=steps, typical=typical)
 
 
 def save_model(
@@ -123,17 +109,29 @@ def save_model(
                 stale.unlink(missing_ok=True)
 
 
-def load_model(directory: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
-    """The card and the weights. Raises :class:`ModelError` when there is none, or it cannot be used."""
-    return _load(directory, ModelCard)
+def load_stored(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, np.ndarray]]:
+    """A card of one ``kind`` and its weights. Raises :class:`ModelError` when there is none, or it cannot be used."""
+    card = read_card(directory, kind)
+    return card, unpacked(directory / card.weights, card.weights_sha256)
 
 
-def load_stored(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, Tensor]]:
-    """A card of one ``kind`` and its weights as tensors. Raises :class:`ModelError` as :func:`load_model` does."""
+def restored(build: Callable[[], _Network], state: Mapping[str, np.ndarray], directory: Path) -> _Network:
+    """The network that ``build`` makes, with the weights ``state`` from ``directory``, ready to score.
+
+    Nothing random is drawn. Raises :class:`DamagedModelError` when the weights are those of another network.
+    """
     import torch
 
-    card, arrays = _load(directory, kind)
-    return card, {name: torch.tensor(values) for name, values in arrays.items()}
+    from tsdiff_monitor.diffusion.randomness import not_drawn
+
+    with not_drawn():
+        network = build()
+    try:
+        network.load_state_dict({name: torch.tensor(values) for name, values in state.items()})
+    except RuntimeError:
+        raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
+    network.eval()
+    return network
 
 
 def load_graph(directory: Path, card: ModelCard) -> bytes:
@@ -144,13 +142,3 @@ def load_graph(directory: Path, card: ModelCard) -> bytes:
 def load_network(directory: Path, card: ModelCard) -> dict[str, np.ndarray]:
     """The weights of the network that the card names. Raises :class:`DamagedModelError`."""
     return unpacked(directory / card.network, card.network_sha256)
-
-
-def _load(directory: Path, kind: type[_Stored]) -> tuple[_Stored, dict[str, np.ndarray]]:
-    card = read_card(directory, kind)
-    return card, unpacked(directory / card.weights, card.weights_sha256)
-
-
-def load_card(directory: Path) -> ModelCard:
-    """The card of a group's model alone."""
-    return read_card(directory, ModelCard)

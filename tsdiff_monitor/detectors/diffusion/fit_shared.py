@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tsdiff_monitor.detectors.cards import CARD_VERSION
-from tsdiff_monitor.detectors.diffusion.build import untrained
+from tsdiff_monitor.detectors.diffusion.build import initialised
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.pooled_calibration import pooled_calibrations
 from tsdiff_monitor.detectors.diffusion.shared_network import SharedCard, SharedNetwork
+from tsdiff_monitor.diffusion.randomness import seeded
 from tsdiff_monitor.diffusion.training import TrainingGroup, TrainingPlan, train_shared
 from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.scoring.holdout import split_history
@@ -59,20 +59,18 @@ def fit_shared(
         )
     most = cells // sum(len(frame.series) for frame in usable)
     groups = [_training_group(frame, config.window, most) for frame in usable]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        imputer = untrained(config, 1)
+    imputer = initialised(config, 1)
     steps = train_shared(
         imputer,
         groups,
         window=config.window,
         plan=TrainingPlan(steps=config.fit_steps, budget_seconds=config.fit_budget.total_seconds(), ema=_EMA),
-        generator=torch.Generator().manual_seed(config.seed),
+        generator=seeded(config.seed),
         progress=progress,
         clock=clock,
     )
     card = SharedCard(
-        schema_version=CARD_VERSION,
+        schema_version=SharedCard.VERSION,
         code_version=__version__,
         kind="shared",
         config=config,

@@ -58,7 +58,7 @@ def pooled_calibrations(
         each()
         detector = DiffusionDetector.fit(known, served, base=network, confirm_rows=confirm_rows)
         for mode in _MODES:
-            threshold = detector.card.plans[mode].calibration.threshold(1.0, detector.step_seconds)
+            threshold = detector.threshold(mode, 1.0)
             stretches[mode].append((detector.score(frame, mode=mode).score * threshold, len(known)))
     calibrations: dict[Mode, PooledCalibration] = {}
     for mode, found in stretches.items():

@@ -1,4 +1,4 @@
-"""Which library computes a model's network: torch, or ONNX Runtime where torch is not installed (`runtime` of a model).
+"""Runtimes of a model's network: torch, or ONNX Runtime where torch is not installed (`runtime` of a model).
 
 Fitting always takes torch. With ``runtime: onnx`` the trained network becomes an ONNX graph before anything is measured
 with it, so thresholds belong to the graph that will score, quantised or not. Torch is imported where it is needed only.
@@ -18,7 +18,7 @@ from tsdiff_monitor.detectors.diffusion.files import ModelCard, load_graph, load
 from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.diffusion.onnx_denoiser import OnnxDenoiser
 from tsdiff_monitor.diffusion.tensor_files import State
-from tsdiff_monitor.errors import DamagedModelError, ModelError
+from tsdiff_monitor.errors import ModelError
 
 if TYPE_CHECKING:
     from tsdiff_monitor.diffusion.imputer import Imputer
@@ -69,28 +69,23 @@ def load_denoiser(directory: Path, card: ModelCard, state: Mapping[str, np.ndarr
     """
     if card.config.runtime == "onnx":
         return _onnx(load_graph(directory, card), card.config)
-    torch = require_torch(
+    require_torch(
         f"{directory}: the model is for torch, which is not installed: pip install torch, "
         "or fit the model with `runtime: onnx`"
     )
-    from tsdiff_monitor.detectors.diffusion.build import untrained
+    from tsdiff_monitor.detectors.diffusion.build import stored_denoiser
 
     if card.network:
         known = _SERVING.get(card.network_sha256)
         if known is not None:
             return known
         state = load_network(directory, card)
-    imputer = untrained(card.config, len(card.metrics))
-    try:
-        imputer.network.load_state_dict({name: torch.tensor(values) for name, values in state.items()})
-    except RuntimeError:
-        raise DamagedModelError(f"{directory}: the weights are not those of the model card; fit again") from None
-    imputer.network.eval()
+    imputer = stored_denoiser(card.config, len(card.metrics), state, directory)
     return _SERVING.setdefault(card.network_sha256, imputer) if card.network else imputer
 
 
 def stored(denoiser: WindowDenoiser, *, own: bool) -> tuple[State, bytes | State | None]:
-    """What has to be kept of a network: its weights as the group's ``own``; or what goes into a file of its own.
+    """Stored parts of a network: its weights as the group's ``own``, or the content of a file of its own.
 
     That is an ONNX graph, or the weights of a network that serves other groups as well.
     """

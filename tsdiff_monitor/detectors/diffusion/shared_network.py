@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 from tsdiff_monitor.detectors.cards import StoredCard
-from tsdiff_monitor.detectors.diffusion.build import untrained
+from tsdiff_monitor.detectors.diffusion.build import stored_denoiser
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.diffusion.files import load_stored, save_model
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.errors import DamagedModelError, ModelError
+from tsdiff_monitor.errors import ModelError
 from tsdiff_monitor.scoring.pooled_calibration import PooledCalibration
 
 __all__ = ["SharedCard", "SharedNetwork"]
@@ -58,7 +58,7 @@ class SharedNetwork:
         return digest.hexdigest()
 
     def serves(self, config: DiffusionModelConfig) -> bool:
-        """Whether a group's model of this configuration can be made from it."""
+        """True where a group's model of this configuration can be made from it."""
         own = self.config
         same = (own.window, own.width, own.layers) == (config.window, config.width, config.layers)
         return config.shared and same
@@ -87,10 +87,4 @@ class SharedNetwork:
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote. Raises a :class:`~tsdiff_monitor.errors.ModelError`."""
         card, state = load_stored(directory, SharedCard)
-        imputer = untrained(card.config, 1)
-        try:
-            imputer.network.load_state_dict(state)
-        except RuntimeError:
-            raise DamagedModelError(f"{directory}: the weights are not those of the card; fit again") from None
-        imputer.network.eval()
-        return cls(card.config, card, imputer)
+        return cls(card.config, card, stored_denoiser(card.config, 1, state, directory))

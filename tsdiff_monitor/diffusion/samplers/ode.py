@@ -2,7 +2,8 @@
 ICLR 2021, equation 13, whose solutions have the same marginals as the SDE's.
 
 In data units and in the time u = ln σ both the VE and the VP form read dx/du = x - D(x; σ). It is integrated by the
-classical Runge-Kutta method of fourth order, forwards here and backwards for likelihoods (``likelihood.py``).
+classical Runge-Kutta method of fourth order: from noise to data here, the other way for likelihoods
+(``benchmarks/methods/likelihood.py``).
 """
 
 from __future__ import annotations

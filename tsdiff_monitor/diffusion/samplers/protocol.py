@@ -1,4 +1,4 @@
-"""What all samplers are given, whatever their algorithm."""
+"""Types of the arguments that all samplers share."""
 
 from __future__ import annotations
 

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
+from benchmarks.methods.density_scores import SIGMAS, denoising_terms, evidence_bound, flow_log_likelihoods
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.training_masks import forecast_mask, metric_mask
-from tsdiff_monitor.scoring.density import SIGMAS, denoising_terms, evidence_bound, flow_log_likelihoods
+from tsdiff_monitor.diffusion.masks import forecast_mask, metric_mask
 from tsdiff_monitor.scoring.plan import batch_plan
 
 WINDOW = 8
@@ -28,7 +27,7 @@ def terms(imputer: Imputer, scaled: np.ndarray, **given: int) -> np.ndarray:
 
 def likelihoods(imputer: Imputer, scaled: np.ndarray, ends: np.ndarray | None = None, **given: float) -> np.ndarray:
     """ln p(newest cell of metric 0 | all else)."""
-    mask = metric_mask(WINDOW, torch.tensor([True, False]), rows=1)
+    mask = metric_mask(WINDOW, np.array([True, False]), rows=1)
     ends = np.arange(len(scaled)) if ends is None else ends
     return flow_log_likelihoods(imputer, scaled, mask, ends, seed=0, **given)  # type: ignore[arg-type]
 

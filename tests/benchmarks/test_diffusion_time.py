@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsdiff_monitor.scoring.diffusion_time import BINS, DiffusionTime
+from benchmarks.methods.diffusion_time import BINS, DiffusionTime
 
 D = 6
 

@@ -1,8 +1,9 @@
-"""Diffusion time: how much noise would explain a point. Livernoche et al., "On Diffusion Modeling for Anomaly
+"""Diffusion time: the amount of noise that would explain a point. Livernoche et al., "On Diffusion Modeling for Anomaly
 Detection", ICLR 2024 (arXiv 2305.18593), the learned, categorical form ("DTE").
 
-A network is shown normal points with noise of a random level and learns to tell the level. A point that is far from the
-normal ones looks as if it had much noise: the level expected of it is its anomaly score, from one cheap evaluation.
+A network is shown normal points with noise of a random level and learns to classify the level. A point that is far
+from the normal ones looks as if it had much noise: the level expected of it is its anomaly score, from one cheap
+evaluation.
 
 Two things differ from the paper. Noise is added without shrinking the points (σ from ``SIGMA_MIN`` to ``SIGMA_MAX``,
 even in ln σ; the points themselves have deviation 1): variance-preserving noise would leave standardised points looking
@@ -19,6 +20,8 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from tsdiff_monitor.diffusion.randomness import drawn_from, seeded
 
 __all__ = ["DiffusionTime"]
 
@@ -51,8 +54,7 @@ class DiffusionTime:
         if not len(complete):
             raise ValueError("no embedding without a missing value to learn from; fill the gaps first")
         points = torch.from_numpy(complete.astype(np.float32))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(0, 2**31, (), generator=generator)))
+        with drawn_from(seeded(int(torch.randint(0, 2**31, (), generator=generator)))):
             network = _NoiseClassifier(points.shape[1])
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)

@@ -6,8 +6,7 @@ the divergence of the flow (instantaneous change of variables, equation 39 there
 
     ln p(x(u₀)) = ln p(x(u₁)) + ∫ div(x - D(x; σ)) du
 
-The divergence is exact (one derivative per coordinate) or Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε with Rademacher ε
-(equation 40), one derivative per probe.
+The divergence is Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε with Rademacher ε (equation 40), one derivative per probe.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from torch import Tensor
 from tsdiff_monitor.diffusion.samplers.ode import runge_kutta_step
 from tsdiff_monitor.diffusion.samplers.protocol import Denoiser
 
-__all__ = ["Divergence", "exact_divergence", "flow_log_likelihood", "hutchinson", "rademacher"]
+__all__ = ["Divergence", "flow_log_likelihood", "hutchinson", "rademacher"]
 
 Divergence = Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Tensor]]
 """(function f, points ``[B, D]``) -> f at the points ``[B, D]`` and its divergence there ``[B]``."""
@@ -33,20 +32,6 @@ Divergence = Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Tensor
 def rademacher(*shape: int, generator: torch.Generator) -> Tensor:
     """Independent signs of any ``shape``, ±1 with equal probability: the probes of least variance (Hutchinson 1990)."""
     return torch.randint(0, 2, shape, generator=generator) * 2.0 - 1.0
-
-
-def exact_divergence(
-    function: Callable[[Tensor], Tensor], x: Float[Tensor, "B D"]
-) -> tuple[Float[Tensor, "B D"], Float[Tensor, " B"]]:
-    """The divergence by one derivative for each of the D coordinates: for few of them."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        value = function(x)
-        divergence = torch.zeros(len(x), dtype=x.dtype)
-        for d in range(x.shape[1]):
-            (slope,) = torch.autograd.grad(value[:, d].sum(), x, retain_graph=True)
-            divergence += slope[:, d]
-    return value.detach(), divergence
 
 
 def hutchinson(probes: Float[Tensor, "P _ D"]) -> Divergence:

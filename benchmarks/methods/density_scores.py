@@ -1,4 +1,4 @@
-"""Density: how improbable the hidden cells are, given the others.
+"""Densities of the hidden cells, given the others.
 
 *Denoising terms.* The evidence lower bound of a diffusion model is an integral of denoising errors over the noise level
 (Kingma et al., "Variational Diffusion Models", NeurIPS 2021 (arXiv 2107.00630), section 5.1, with SNR = 1/σ²):
@@ -9,7 +9,7 @@
 :func:`evidence_bound` their integral.
 
 *Flow likelihood.* :func:`flow_log_likelihoods` integrates the probability flow of whole windows, at some ten times the
-work of one level (``diffusion/likelihood.py``).
+work of one level (:mod:`benchmarks.methods.likelihood`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, windows_at_once
+from benchmarks.methods.likelihood import flow_log_likelihood, hutchinson, rademacher
+from tsdiff_monitor.diffusion.batching import CELLS_AT_ONCE, window_batches, windows_at_once
 from tsdiff_monitor.diffusion.denoiser import WindowDenoiser
 from tsdiff_monitor.diffusion.imputer import Imputer
-from tsdiff_monitor.diffusion.likelihood import flow_log_likelihood, hutchinson, rademacher
+from tsdiff_monitor.diffusion.randomness import seeded
 from tsdiff_monitor.diffusion.schedules import geometric_sigmas
 from tsdiff_monitor.scoring.plan import ScoringPlan
 from tsdiff_monitor.scoring.reconstruction import residuals
@@ -73,7 +74,7 @@ def evidence_bound(terms: np.ndarray, sigmas: Sequence[float] = SIGMAS) -> np.nd
 def flow_log_likelihoods(
     imputer: Imputer,
     scaled: np.ndarray,
-    mask: Bool[Tensor, "L K"],
+    mask: Bool[np.ndarray, "L K"],
     ends: np.ndarray,
     *,
     seed: int,
@@ -92,15 +93,13 @@ def flow_log_likelihoods(
     """
     window, K = mask.shape
     sigmas = geometric_sigmas(steps + 1, sigma_min=sigma_min, sigma_max=sigma_max)
-    signs = rademacher(probes, 1, window * K, generator=torch.Generator().manual_seed(seed))
-    padded = torch.from_numpy(np.concatenate([np.full((window - 1, K), np.nan, np.float32), scaled]))
-    views = padded.unfold(0, window, 1)  # [T, K, L]
-    out = np.full(len(ends), np.nan)
+    signs = rademacher(probes, 1, window * K, generator=seeded(seed))
+    out = [np.zeros(0)]
     # The derivative keeps what the network computed on its way: a tenth as many windows take the memory of the rest.
     size = windows_at_once(window, K, cells_at_once // 10)
-    for at in range(0, len(ends), size):
-        windows = views[torch.from_numpy(ends[at : at + size])].transpose(1, 2)  # [B, L, K]
-        target = mask & ~windows.isnan()
+    for _, batch in window_batches(scaled, ends, window, size):
+        windows = torch.from_numpy(batch)
+        target = torch.from_numpy(mask) & ~windows.isnan()
 
         def denoise(x: Tensor, sigma: float, windows: Tensor = windows, target: Tensor = target) -> Tensor:
             return imputer.denoise(x.view(windows.shape), torch.full((len(x),), sigma), windows, target).flatten(1)
@@ -110,5 +109,5 @@ def flow_log_likelihoods(
             cells=target.flatten(1), sigma_data=imputer.precondition.sigma_data,
         )  # fmt: skip
         cells = target.sum((1, 2))
-        out[at : at + size] = torch.where(cells > 0, likelihood / cells, torch.nan).numpy()
-    return out
+        out.append(torch.where(cells > 0, likelihood / cells, torch.nan).numpy())
+    return np.concatenate(out)
