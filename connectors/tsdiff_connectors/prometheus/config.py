@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from pydantic import Field, field_validator
 
-from tsdiff_connectors.http_address import ServerUrl
-from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_monitor.durations import Duration
+from tsdiff_monitor.http.address import ServerUrl
+from tsdiff_monitor.http.options import HttpOptions
 
 __all__ = ["MOST_POINTS", "PrometheusConfig"]
 

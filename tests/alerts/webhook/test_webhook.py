@@ -115,7 +115,7 @@ def test_secrets_from_files_are_read_each_time(tmp_path: Path) -> None:
     [
         (301, "redirect", False),
         (400, "client_error", False),
-        (401, "client_error", False),
+        (401, "auth", False),
         (408, "timeout", True),
         (425, "client_error", True),
         (429, "rate_limited", True),
@@ -127,7 +127,7 @@ def test_reasons(status: int, reason: str, recoverable: bool) -> None:
     """Each status has a word for the metrics, and the message names the place but not the path."""
     error = failure(lambda _: httpx.Response(status))
     assert (error.reason, error.recoverable) == (reason, recoverable)
-    assert f"webhook 'mine': https://hooks.example:8443 answered {status}" in str(error)
+    assert f"webhook 'mine': https://hooks.example:8443: status {status} " in str(error)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_network_reasons() -> None:
 
     errors = [failure(handler) for handler in (tls, slow, refused)]
     assert [error.reason for error in errors] == ["tls", "timeout", "connect"]
-    assert "did not answer within 10s" in str(errors[1])
+    assert "nothing came for 10s; check the server, or raise `timeout`" in str(errors[1])
 
 
 def test_configuration_is_checked_and_masked() -> None:
