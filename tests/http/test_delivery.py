@@ -266,6 +266,44 @@ def test_a_proxy(serve: Serve, close: Close, monkeypatch: pytest.MonkeyPatch) ->
     assert "proxy-word" not in repr(options) + repr(target)
 
 
+def test_a_proxy_with_tls_of_its_own(serve: Serve, close: Close, tmp_path: Path) -> None:
+    """Within the proxy's TLS lies the server's: `server_name` is the name of the server, not of the proxy."""
+    authority = Authority(tmp_path)
+    url, seen = serve(authority.issue("server", hosts=("service.internal",)))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    pair = authority.issue("proxy")
+    context.load_cert_chain(pair.cert_file, pair.key_file)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(1 << 16):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+
+    def pass_on(server: socket.socket) -> None:
+        taken, _ = server.accept()
+        with context.wrap_socket(taken, server_side=True) as outer:
+            asked.append(outer.recv(1 << 16))
+            with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0)) as inner:
+                outer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=pump, args=(inner, outer))
+                back.start()
+                pump(outer, inner)
+                back.join()
+
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        passing = threading.Thread(target=pass_on, args=(server,))
+        passing.start()
+        tls = {"ca_file": authority.ca_file, "server_name": "service.internal"}
+        proxy = f"https://localhost:{server.getsockname()[1]}"
+        target = sender(None, ConnectionOptions.model_validate({"proxy_url": proxy, "tls_config": tls}))
+        target.send("POST", httpx.URL(url))
+        target.close()
+        passing.join()
+    assert asked[0].startswith(b"CONNECT 127.0.0.1:") and len(seen) == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -6,14 +6,11 @@ wrong is listed in :mod:`tsdiff_monitor.http.failure`. Notifiers use it through 
 
 from __future__ import annotations
 
-import json
-import random
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Unpack
 from urllib.parse import urlencode
 
 import httpx
@@ -30,91 +27,14 @@ from tsdiff_monitor.http.failure import HttpFailure
 from tsdiff_monitor.http.options import ConnectionOptions, Limits, check_credentials
 from tsdiff_monitor.http.pool import ClientPool
 from tsdiff_monitor.http.redirects import MAX_REDIRECTS, headers_for_strangers, redirect_target
+from tsdiff_monitor.http.request import HttpContext, HttpResponse, Parameters, RequestParts, given, success
 from tsdiff_monitor.http.retries import Backoff, retrying
 from tsdiff_monitor.http.secrets import secrets_in
 from tsdiff_monitor.http.transport import Deadline
 
 __all__ = ["HttpClient", "HttpContext", "HttpFailure", "HttpResponse", "Parameters", "RequestParts"]
 
-Value = str | int | float | bool
-Parameters = Mapping[str, Value | Sequence[Value] | None]
-"""Names to values or lists of values, for the address or a form; None leaves a name out."""
-
 _REFUSAL_READ = 65536  # bytes: what a server says about a failure
-
-
-class HttpContext(Protocol):
-    """What the client needs of the host; :class:`tsdiff_monitor.plugins.Context` has it all."""
-
-    @property
-    def name(self) -> str:
-        """The name that the user gave the plug-in."""
-        ...
-
-    @property
-    def now(self) -> Callable[[], float]:
-        """Unix seconds."""
-        ...
-
-    @property
-    def transport(self) -> httpx.BaseTransport | None:
-        """Replaces the network in tests."""
-        ...
-
-    @property
-    def random(self) -> random.Random:
-        """For the jitter of pauses."""
-        ...
-
-
-@dataclass(frozen=True)
-class HttpResponse:
-    """An answer, decompressed. The names of ``headers`` are found in upper and lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes = field(repr=False)
-
-    def json(self) -> Any:
-        """The body's JSON; None where it is none."""
-        try:
-            return json.loads(self.content)
-        except ValueError:
-            return None
-
-    @property
-    def text(self) -> str:
-        """The body as text, damaged bytes replaced."""
-        return self.content.decode("utf-8", "replace").strip()
-
-
-def success(status: int) -> bool:
-    """Whether a status is 2xx."""
-    return 200 <= status < 300
-
-
-class RequestParts(TypedDict, total=False):
-    """What may be given with a request's method and path."""
-
-    params: Parameters | None
-    """For the address, behind ``?``."""
-    data: Parameters | None
-    """Sent as a form."""
-    content: bytes | None
-    """Sent as it is."""
-    headers: Mapping[str, str] | None
-    """Added to the client's own."""
-    accept: Callable[[int], bool]
-    """Which statuses are a success; :func:`success` when left out."""
-    what: str
-    """Opens the messages of failures."""
-    remedies: Mapping[int, str]
-    """Status to what the user can do about it, in place of the general advice."""
-    secrets: Collection[str]
-    """Further texts that no message may show, such as a token among the ``headers``."""
-    read: int | None
-    """At most so many bytes of the answer are read, and a body that breaks off or is late is cut short: the status has
-    said already whether the request was taken. None: all of it or a failure."""
 
 
 class HttpClient:
@@ -208,13 +128,13 @@ class HttpClient:
         address = self._address_of(target)
         try:
             url = address.join(path)
-            url = url.copy_merge_params(_given(params)) if params else url
+            url = url.copy_merge_params(given(params)) if params else url
         except httpx.InvalidURL as error:  # more than 65,536 characters
             said = f"{what or path[:80]}: the address would be too long ({error}); ask for less at once"
             raise HttpFailure(said, reason="client_error") from None
         sent = dict(headers or {})
         if data is not None:
-            content = urlencode(_given(data), doseq=True).encode()
+            content = urlencode(given(data), doseq=True).encode()
             sent = {"Content-Type": "application/x-www-form-urlencoded", **sent}
         whole = not isinstance(target, str)
         return Exchange(
@@ -313,7 +233,3 @@ class HttpClient:
             "User-Agent": f"tsdiff-monitor/{tsdiff_monitor.__version__}",
             "Accept-Encoding": "gzip" if self._limits.compression else "identity",
         }
-
-
-def _given(parameters: Parameters) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if value is not None}

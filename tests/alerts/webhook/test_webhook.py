@@ -163,6 +163,21 @@ def test_network_reasons() -> None:
     assert "nothing came for 10s; check the server, or raise `timeout`" in str(errors[1])
 
 
+def test_headers_by_both_names_and_credentials() -> None:
+    """`headers` and `http_headers` go out together, with the credentials of `basic_auth`."""
+    seen: list[httpx.Request] = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(204)
+
+    basic = {"username": "robot", "password": "good"}
+    config = {"url": "https://hooks.example/x", "http_headers": {"X-Org": "4"}, "basic_auth": basic}
+    notifier(accept, **config).notify(example_change())
+    assert (seen[0].headers["X-Org"], seen[0].headers["X-Api-Key"]) == ("4", "header-token")
+    assert seen[0].headers["Authorization"] == "Basic cm9ib3Q6Z29vZA=="
+
+
 def test_configuration_is_checked_and_masked() -> None:
     """Wrong addresses and headers are refused without being shown; a good configuration shows none of its secrets."""
     for wrong in (
@@ -173,6 +188,13 @@ def test_configuration_is_checked_and_masked() -> None:
         {"headers": {"bad name": "secret-value"}},
         {"headers": {"X-A": "secret\nvalue"}},
         {"headers": {"authorization": "Bearer secret-value"}},
+        {"http_headers": {"x-api-key": "secret-value"}},
+        {"basic_auth": {"username": "robot", "password": "secret-value"}},
+        {
+            "url": "https://a.example",
+            "authorization": {"credentials": "secret-value"},
+            "headers": {"Authorization": "x"},
+        },
         {"timeout": "0"},
         {"retries": 3},
     ):
