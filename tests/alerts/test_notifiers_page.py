@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from tests.alerts.pagerduty.pagerduty_server import KEY, PagerDuty
 from tests.alerts.payments import payments_change
-from tsdiff_alerts.http_options import HttpOptions
 from tsdiff_alerts.pagerduty import PagerDutyNotifier
 from tsdiff_alerts.slack.refusals import FORM_REFUSED, KNOWN_CODES, refusal_of
 from tsdiff_alerts.webhook import WebhookNotifier
 from tsdiff_alerts.webhook.json_template import JsonTemplate
 from tsdiff_monitor.cli import app
 from tsdiff_monitor.delivery.routes import Route
+from tsdiff_monitor.http.options import ConnectionOptions
 from tsdiff_monitor.plugins import Context
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -67,9 +67,9 @@ def test_every_key_is_documented(name: str) -> None:
     """Each key has a row, under its notifier or among those that all share over HTTP, and no row lacks its key."""
     config: Any = NOTIFIERS[name].load().Config
     shared = keys_in(PAGE.split("\n## ")[0])
-    assert shared == set(HttpOptions.model_fields)
+    assert shared == set(ConnectionOptions.model_fields)
     wanted = {field.alias or key for key, field in config.model_fields.items()}
-    assert keys_in(section(name)) == wanted - (shared if issubclass(config, HttpOptions) else set())
+    assert keys_in(section(name)) == wanted - (shared if issubclass(config, ConnectionOptions) else set())
 
 
 @pytest.mark.parametrize("name", NOTIFIERS)

@@ -17,8 +17,8 @@ from tests.servers.certificates import Authority, Pair
 from tests.servers.faults import FaultProxy
 from tests.servers.prometheus import Scrape, start_exporter, start_prometheus
 from tests.servers.stores import start_influx1, start_postgres, start_victoria
-from tsdiff_connectors.http_client import HttpClient
-from tsdiff_connectors.http_options import HttpOptions
+from tsdiff_monitor.http.client import HttpClient
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Context
 
 

@@ -16,8 +16,8 @@ import pytest
 from tests.connectors.conftest import MakeClient, PrometheusServer, SecureServer, access
 from tests.servers.faults import FaultProxy
 from tests.servers.scripted import failed
-from tsdiff_connectors.http_client import HttpFailure
-from tsdiff_connectors.http_transport import Deadline, DeadlineTransport
+from tsdiff_monitor.http.client import HttpFailure
+from tsdiff_monitor.http.transport import Deadline, DeadlineTransport
 
 Proxy = Callable[[str], FaultProxy]
 

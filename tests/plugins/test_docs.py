@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -14,8 +15,9 @@ from tsdiff_alerts.message.phrases import json_text
 from tsdiff_alerts.webhook import WebhookNotifier
 from tsdiff_alerts.webhook.notifier import sign
 from tsdiff_connectors.files import FilesReader, FilesWriter
+from tsdiff_monitor.plugins import Context, Notifier
 from tsdiff_monitor.settings.model import StrictModel
-from tsdiff_monitor.testing import example_change
+from tsdiff_monitor.testing import HttpNotifierConformance, example_change
 from tsdiff_monitor.timeseries.tables import read_tables
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,7 +61,7 @@ def test_the_example_tables_can_be_read(tmp_path: Path) -> None:
 
 def test_the_example_reader_passes_its_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plug-in shown conforms, tested with the tests shown."""
-    code, tests, _ = blocks("plugins.md", "python")
+    code, tests, *_ = blocks("plugins.md", "python")
     (tmp_path / "acme_room.py").write_text(code)  # a real file: key docstrings are read from the source
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "acme_room", raising=False)
@@ -70,6 +72,26 @@ def test_the_example_reader_passes_its_kit(tmp_path: Path, monkeypatch: pytest.M
     assert len(names) > 5
     for name in names:
         getattr(kit(), name)()
+
+
+def test_the_example_notifier_passes_its_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notifier shown conforms: it keeps its secrets and knows what is worth a retry."""
+    (tmp_path / "acme_chat.py").write_text(blocks("plugins.md", "python")[3])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "acme_chat", raising=False)
+    chat = importlib.import_module("acme_chat").ChatNotifier
+
+    class Kit(HttpNotifierConformance):
+        secrets = ("room-token",)
+
+        def make(self, context: Context) -> Notifier:
+            made: Notifier = chat(chat.Config(url="https://chat.example/room-token"), context)
+            return made
+
+    names = [name for name in dir(Kit) if name.startswith("test_")]
+    assert len(names) > 8
+    for name in names:
+        getattr(Kit(), name)()
 
 
 def test_the_payload_is_as_shown() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tsdiff_connectors.http_client import HttpClient, HttpFailure
-from tsdiff_connectors.http_options import HttpOptions
+from tsdiff_monitor.http.client import HttpClient, HttpFailure
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing.checks import check_reason, check_silent
 

@@ -1,1 +1,1 @@
-"""What readers, writers and notifiers that speak HTTP have in common: options, certificates, ``Retry-After``."""
+"""The one HTTP stack of readers, writers and notifiers, also for plug-ins of others (docs/plugins.md)."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from tsdiff_alerts.http_options import parsed
 from tsdiff_alerts.message.phrases import duration_text, number_text, time_text, top_culprits
 from tsdiff_alerts.message.plain_text import culprit_line, plain_text, title_text
 from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.http.address import parse_url
 from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["LABEL", "OWN_LABELS", "annotations_of", "labels_of", "link_of"]
@@ -66,7 +66,7 @@ def link_of(change: EventChange) -> str | None:
     """Where the alert's source link leads: the dashboard, or else the first link; None where there is none."""
     links = change.details.links
     found = links.get("dashboard") or next(iter(links.values()), "")
-    return found if parsed(found) is not None else None
+    return found if parse_url(found) is not None else None
 
 
 def _valid(name: str) -> str:

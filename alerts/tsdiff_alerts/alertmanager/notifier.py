@@ -18,11 +18,12 @@ import structlog
 from pydantic import AfterValidator, Field, field_validator
 
 from tsdiff_alerts.alertmanager.labels import LABEL, OWN_LABELS, annotations_of, labels_of, link_of
-from tsdiff_alerts.http_options import ServerOptions, parsed
-from tsdiff_alerts.http_post import HttpSender, safe_url
 from tsdiff_alerts.message.phrases import json_text
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import ANOMALY, EventChange
+from tsdiff_monitor.http.address import parse_url, safe_url
+from tsdiff_monitor.http.delivery import DeliveryClient
+from tsdiff_monitor.http.options import ServerOptions
 from tsdiff_monitor.plugins import Context, Receipt
 from tsdiff_monitor.settings.durations import Duration
 
@@ -44,7 +45,7 @@ _log = structlog.get_logger(__name__)
 
 
 def _peer(url: str) -> str:
-    found = parsed(url)
+    found = parse_url(url)
     if found is None:
         raise ValueError("an address is written like http://alertmanager:9093")
     if found.userinfo:
@@ -98,7 +99,7 @@ class AlertmanagerNotifier:
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
         self._context = context
-        self._sender = HttpSender(config, context, kind="alertmanager")
+        self._sender = DeliveryClient(config, context, kind="alertmanager")
         self._peers = [_endpoint(url) for url in config.urls]
         self._lock = threading.Lock()
         self._firing: dict[Labels, tuple[pd.Timestamp, str]] = {}

@@ -11,7 +11,7 @@ import smtplib
 from collections.abc import Sequence
 
 from tsdiff_alerts.message.phrases import shorten
-from tsdiff_alerts.tls import tls_words
+from tsdiff_monitor.http.tls import tls_words
 
 __all__ = ["failure_of"]
 

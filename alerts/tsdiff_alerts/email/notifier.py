@@ -34,10 +34,10 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from tsdiff_alerts.email.failure import failure_of
 from tsdiff_alerts.email.message import compose, mailbox
-from tsdiff_alerts.http_options import TlsConfig
-from tsdiff_alerts.tls import make_context
 from tsdiff_monitor.errors import ConfigError, DeliveryError
 from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.http.options import TlsConfig
+from tsdiff_monitor.http.tls import make_context
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.fields import PositiveDuration
 from tsdiff_monitor.settings.model import StrictModel

@@ -13,8 +13,6 @@ from typing import Annotated, Any, ClassVar, Self
 import httpx
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from tsdiff_alerts.http_options import HttpOptions, Url
-from tsdiff_alerts.http_post import Answer, HttpSender, safe_url
 from tsdiff_alerts.message.phrases import (
     culprit_text,
     headline,
@@ -28,6 +26,10 @@ from tsdiff_alerts.message.phrases import (
     top_culprits,
 )
 from tsdiff_monitor.events.event import Event, EventChange
+from tsdiff_monitor.http.address import Url, safe_url
+from tsdiff_monitor.http.client import HttpResponse
+from tsdiff_monitor.http.delivery import DeliveryClient
+from tsdiff_monitor.http.options import ConnectionOptions
 from tsdiff_monitor.plugins import Context, Receipt
 
 __all__ = ["GrafanaNotifier"]
@@ -42,7 +44,7 @@ _NOT_FOUND, _ABSENT = 404, (403, 404)
 class GrafanaNotifier:
     """A notifier for Grafana. Its receipts: ``id`` of the annotation."""
 
-    class Config(HttpOptions):
+    class Config(ConnectionOptions):
         """Annotations in Grafana."""
 
         url: Url
@@ -75,7 +77,7 @@ class GrafanaNotifier:
 
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
-        self._sender = HttpSender(config, context, kind="grafana")
+        self._sender = DeliveryClient(config, context, kind="grafana")
 
     def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
         """Draw the event's region, or move its end. Raises :class:`DeliveryError`.
@@ -133,17 +135,23 @@ class GrafanaNotifier:
         query: dict[str, str] | None = None,
         accept: tuple[int, ...] = (),
         read: int = 1 << 16,
-    ) -> Answer:
+    ) -> HttpResponse:
         token = self._sender.resolved(self._config.token, self._config.token_file) or ""
         bearer = self._sender.header_value(token.strip(), "`token`")
         headers = {"Authorization": f"Bearer {bearer}", "Accept": "application/json"}
         base = self._sender.address(self._config.url, None)
         url = base.copy_with(path=f"{base.path.rstrip('/')}/api/{path}", query=None, fragment=None)
-        if query is not None:
-            url = url.copy_with(params=query)
         content = b"" if body is None else json_text(body).encode()
         return self._sender.send(
-            method, url, content=content, headers=headers, accept=accept, read=read, remedies=_REMEDIES
+            method,
+            url,
+            params=query,
+            content=content,
+            headers=headers,
+            accept=accept,
+            read=read,
+            remedies=_REMEDIES,
+            secrets=(bearer,),
         )
 
     def _failure(self, said: str, reason: str, *, recoverable: bool = False) -> Exception:

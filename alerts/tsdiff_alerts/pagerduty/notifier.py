@@ -13,8 +13,6 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
-from tsdiff_alerts.http_options import HttpOptions, Url
-from tsdiff_alerts.http_post import Answer, HttpSender, safe_url
 from tsdiff_alerts.message.phrases import (
     json_text,
     link_items,
@@ -28,6 +26,10 @@ from tsdiff_alerts.message.phrases import (
 from tsdiff_alerts.message.plain_text import culprit_line
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change, EventChange
+from tsdiff_monitor.http.address import Url, safe_url
+from tsdiff_monitor.http.client import HttpResponse
+from tsdiff_monitor.http.delivery import DeliveryClient
+from tsdiff_monitor.http.options import ConnectionOptions
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.timeseries.frame import group_name
@@ -58,7 +60,7 @@ class PagerDutyNotifier:
         info: Level = "info"
         """For events of severity info."""
 
-    class Config(HttpOptions):
+    class Config(ConnectionOptions):
         """Incidents in PagerDuty."""
 
         routing_key: SecretStr | None = None
@@ -78,12 +80,13 @@ class PagerDutyNotifier:
 
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
-        self._sender = HttpSender(config, context, kind="pagerduty")
+        self._sender = DeliveryClient(config, context, kind="pagerduty")
 
     def notify(self, change: EventChange) -> None:
         """Send one event: a trigger for openings and updates, which go to the same incident, or its resolution.
 
-        Raises :class:`DeliveryError`: ``invalid_key``, ``invalid_event`` (400), and the reasons of ``http_post``.
+        Raises :class:`DeliveryError`: ``invalid_key``, ``invalid_event`` (400), and what
+        :mod:`tsdiff_monitor.http.failure` lists.
         """
         key = self._sender.resolved(self._config.routing_key, self._config.routing_key_file) or ""
         url = self._sender.address(self._config.url, None)
@@ -93,7 +96,7 @@ class PagerDutyNotifier:
             content = _encoded(body)
         else:
             content = self._trigger(body, change)
-        answer = self._sender.send("POST", url, content=content, accept=(_INVALID,))
+        answer = self._sender.send("POST", url, content=content, accept=(_INVALID,), secrets=(key,))
         if answer.status != _TAKEN:
             raise self._not_taken(answer, url, key)
 
@@ -129,7 +132,7 @@ class PagerDutyNotifier:
             content = _encoded(body)
         return content
 
-    def _not_taken(self, answer: Answer, url: httpx.URL, key: str) -> DeliveryError:
+    def _not_taken(self, answer: HttpResponse, url: httpx.URL, key: str) -> DeliveryError:
         if answer.status != _INVALID:
             said = f"{safe_url(url)} answered {answer.status} where PagerDuty says {_TAKEN}; check `url`"
             return self._sender.failure(said, "no_pagerduty")
@@ -166,7 +169,7 @@ def _custom_details(change: EventChange) -> dict[str, Any]:
     return {**found, "alarms": rate} if rate else found
 
 
-def _complaint(answer: Answer) -> str:
+def _complaint(answer: HttpResponse) -> str:
     """What PagerDuty says about an event that it refuses: ``{"message": ..., "errors": [...]}``."""
     raw = answer.json()
     if not isinstance(raw, dict):

@@ -19,9 +19,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
-from tsdiff_alerts.http_post import HttpSender, retry_after, safe_url
 from tsdiff_alerts.slack.refusals import refusal_of
 from tsdiff_monitor.errors import DeliveryError
+from tsdiff_monitor.http.address import safe_url
+from tsdiff_monitor.http.delivery import DeliveryClient
+from tsdiff_monitor.http.retry_after import retry_after
 
 __all__ = ["SlackApi", "code_of"]
 
@@ -33,7 +35,9 @@ _SILENT = logging.Logger("slack_sdk", level=logging.CRITICAL)  # it would log ad
 class SlackApi(WebClient):
     """A ``WebClient`` whose calls raise ``SlackApiError`` when Slack refuses, ``DeliveryError`` otherwise."""
 
-    def __init__(self, sender: HttpSender, url: httpx.URL, token: Callable[[], str], now: Callable[[], float]) -> None:
+    def __init__(
+        self, sender: DeliveryClient, url: httpx.URL, token: Callable[[], str], now: Callable[[], float]
+    ) -> None:
         super().__init__(base_url=str(url), retry_handlers=[], logger=_SILENT)
         self._sender = sender
         self._bearer = token
@@ -60,9 +64,10 @@ class SlackApi(WebClient):
         else:
             body, kind = urlencode(_form({**(data or {}), **(params or {})})), "application/x-www-form-urlencoded"
         url = httpx.URL(self.base_url + api_method)
-        sent = {**(headers or {}), "Authorization": f"Bearer {self._bearer()}", "Content-Type": kind}
+        token = self._bearer()
+        sent = {**(headers or {}), "Authorization": f"Bearer {token}", "Content-Type": kind}
         read = _READ_HISTORY if api_method == "conversations.history" else _READ
-        answer = self._sender.send("POST", url, content=body.encode("ascii"), headers=sent, read=read)
+        answer = self._sender.send("POST", url, content=body.encode("ascii"), headers=sent, read=read, secrets=(token,))
         found = answer.json()
         if not isinstance(found, dict) or "ok" not in found:
             said = (

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
 
-from tsdiff_alerts.http_post import HttpSender
 from tsdiff_alerts.slack.message import Message, make_message, news, state_of
 from tsdiff_alerts.slack.options import SlackOptions
 from tsdiff_alerts.slack.picture import attach_picture
@@ -19,6 +18,7 @@ from tsdiff_alerts.slack.refusals import EDIT_REFUSED, FORM_REFUSED, GONE
 from tsdiff_alerts.slack.webhook import post_by_webhook
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.http.delivery import DeliveryClient
 from tsdiff_monitor.plugins import Context, Receipt
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SlackNotifier:
         self._config = config
         self._name = context.name
         self._pictures_failed = 0
-        self._sender = HttpSender(config, context, kind="slack")
+        self._sender = DeliveryClient(config, context, kind="slack")
         self._webhook = config.webhook_url is not None or config.webhook_url_file is not None
         self._bot: tuple[SlackApi, PostedMessages] | None = None
         if config.channel is not None:

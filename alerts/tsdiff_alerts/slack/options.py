@@ -7,12 +7,13 @@ from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tsdiff_alerts.http_options import HttpOptions, Url
+from tsdiff_monitor.http.address import Url
+from tsdiff_monitor.http.options import ConnectionOptions
 
 __all__ = ["SlackOptions"]
 
 
-class SlackOptions(HttpOptions):
+class SlackOptions(ConnectionOptions):
     """Slack: by a bot's token, or by an incoming webhook, or by both, the webhook for when the token fails."""
 
     token: SecretStr | None = None

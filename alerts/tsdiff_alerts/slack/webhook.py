@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 
-from tsdiff_alerts.http_post import Answer, HttpSender, safe_url
 from tsdiff_alerts.message.phrases import json_text
 from tsdiff_alerts.slack.message import Message, make_message, news, state_of
 from tsdiff_alerts.slack.options import SlackOptions
 from tsdiff_alerts.slack.refusals import FORM_REFUSED, refusal_of
 from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.http.address import safe_url
+from tsdiff_monitor.http.client import HttpResponse
+from tsdiff_monitor.http.delivery import DeliveryClient
 from tsdiff_monitor.plugins import Receipt
 
 __all__ = ["post_by_webhook"]
@@ -21,7 +23,7 @@ _REFUSED = (400, 403, 404, 410)
 _FORM = {*FORM_REFUSED, "invalid_payload"}
 
 
-def post_by_webhook(sender: HttpSender, options: SlackOptions, change: EventChange, receipt: Receipt) -> Receipt:
+def post_by_webhook(sender: DeliveryClient, options: SlackOptions, change: EventChange, receipt: Receipt) -> Receipt:
     """Post what is news since ``receipt`` (empty: everything is). Raises ``DeliveryError``."""
     if "state" not in receipt or news(change, receipt) is not None:
         message = make_message(change)
@@ -30,14 +32,14 @@ def post_by_webhook(sender: HttpSender, options: SlackOptions, change: EventChan
     return {**receipt, **state_of(change.event)}
 
 
-def _post(sender: HttpSender, options: SlackOptions, message: Message, *, plain: bool) -> str:
+def _post(sender: DeliveryClient, options: SlackOptions, message: Message, *, plain: bool) -> str:
     """The code of a refusal that plain text may mend; any other one is raised."""
     url = sender.address(options.webhook_url, options.webhook_url_file)
     body = {"text": message.text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
     if not plain:
         body["blocks"] = message.blocks
     answer = sender.send("POST", url, content=json_text(body).encode(), accept=_REFUSED)
-    if answer.body.lstrip().startswith(b"<"):
+    if answer.content.lstrip().startswith(b"<"):
         said = f"{safe_url(url)} answered {answer.status} with a web page; check the address and what stands in between"
         raise sender.failure(said, "bad_answer", recoverable=answer.status < 300)
     code = _code(answer)
@@ -48,7 +50,7 @@ def _post(sender: HttpSender, options: SlackOptions, message: Message, *, plain:
     raise sender.failure(said, refusal.reason, recoverable=refusal.recoverable)
 
 
-def _code(answer: Answer) -> str | None:
+def _code(answer: HttpResponse) -> str | None:
     """None when the message was taken; else the error's code, empty where there is none."""
     found = answer.json()
     said = found.get("error") if isinstance(found, dict) else answer.text

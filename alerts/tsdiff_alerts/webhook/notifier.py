@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tsdiff_alerts.http_options import HttpOptions, Url, check_headers, parsed
-from tsdiff_alerts.http_post import HttpSender
 from tsdiff_alerts.message.phrases import json_text
 from tsdiff_alerts.webhook.json_template import JsonTemplate, Template, TemplateProblem
 from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.http.address import Url, parse_url
+from tsdiff_monitor.http.delivery import DeliveryClient
+from tsdiff_monitor.http.options import ServerOptions, check_headers
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["WebhookNotifier", "sign"]
@@ -35,7 +36,7 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 class WebhookNotifier:
     """A notifier for endpoints of one's own."""
 
-    class Config(HttpOptions):
+    class Config(ServerOptions):
         """A webhook."""
 
         url: Url | None = None
@@ -43,7 +44,7 @@ class WebhookNotifier:
         url_file: Path | None = None
         """File that holds the address; read again at each post."""
         headers: dict[str, SecretStr] = Field(default_factory=dict)
-        """Headers added to each request, such as `Authorization`; the values are masked."""
+        """The same as `http_headers`, by the name that it had before; the two are put together."""
         secret: SecretStr | None = None
         """Key of the signature in the header `X-Tsdiff-Signature`; no signature when left out."""
         secret_file: Path | None = None
@@ -63,21 +64,25 @@ class WebhookNotifier:
         @field_validator("headers")
         @classmethod
         def _headers_that_count(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
-            return check_headers(headers, _OWN_HEADERS)
+            return check_headers(headers, who="notifier", own=_OWN_HEADERS)
 
         @model_validator(mode="after")
         def _some_address(self) -> WebhookNotifier.Config:
             if self.url is None and self.url_file is None:
                 raise ValueError("give `url` or `url_file`")
-            url = None if self.url is None else parsed(self.url.get_secret_value())
-            if url is not None and url.userinfo and "authorization" in {name.lower() for name in self.headers}:
-                raise ValueError("credentials are given both in `url` and in the header Authorization; keep one")
+            together = {**self.http_headers, **self.headers}
+            if len({name.lower() for name in together}) < len(self.http_headers) + len(self.headers):
+                raise ValueError("a header is given both in `http_headers` and in `headers`; keep one")
+            if "authorization" in {name.lower() for name in self.headers}:
+                url = None if self.url is None else parse_url(self.url.get_secret_value())
+                if self.basic_auth is not None or self.authorization is not None or (url is not None and url.userinfo):
+                    raise ValueError("credentials are given in the header Authorization and elsewhere; keep one")
             return self
 
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
         self._context = context
-        self._sender = HttpSender(config, context, kind="webhook")
+        self._sender = DeliveryClient(config, context, kind="webhook")
         self._template = None if config.template is None else JsonTemplate(config.template)
 
     def notify(self, change: EventChange) -> None:
@@ -86,13 +91,14 @@ class WebhookNotifier:
         body = self._body(change)
         url = sender.address(config.url, config.url_file)
         headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+        secrets = tuple(headers.values())
         headers["Idempotency-Key"] = change.key
         secret = sender.resolved(config.secret, config.secret_file)
         if secret is not None:
             timestamp = str(int(self._context.now()))
             headers |= {"X-Tsdiff-Timestamp": timestamp, "X-Tsdiff-Signature": sign(secret, timestamp, body)}
         # The body of the answer says nothing that matters here.
-        sender.send("POST", url, content=body, headers=headers, read=0)
+        sender.send("POST", url, content=body, headers=headers, read=0, secrets=secrets)
 
     def _body(self, change: EventChange) -> bytes:
         try:

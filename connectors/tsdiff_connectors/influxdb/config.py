@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from tsdiff_connectors.http_address import Address, ServerUrl
-from tsdiff_connectors.http_options import Authorization, HttpOptions
+from tsdiff_monitor.http.address import Address, ServerUrl
+from tsdiff_monitor.http.options import Authorization, HttpOptions
 
 __all__ = ["InfluxConfig", "Language"]
 

@@ -12,24 +12,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from itertools import count
 from typing import Any
 
-from tsdiff_connectors.http_address import Address, safe_url
-from tsdiff_connectors.http_credentials import identify
-from tsdiff_connectors.http_failure import HttpFailure
-from tsdiff_connectors.http_secrets import without_secrets
 from tsdiff_connectors.influxdb.columns import Answer, GarbledError
 from tsdiff_connectors.influxdb.config import InfluxConfig
 from tsdiff_connectors.influxdb.flux_answer import read_annotated_csv
 from tsdiff_connectors.influxdb.flux_failure import client_failure
+from tsdiff_monitor.http.address import Address, safe_url
+from tsdiff_monitor.http.credentials import identify
+from tsdiff_monitor.http.failure import HttpFailure
+from tsdiff_monitor.http.retries import Backoff, retrying
+from tsdiff_monitor.http.secrets import without_secrets
 from tsdiff_monitor.http.tls import Material, make_context, read_material
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["FluxClient"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds
 _PIECE = 1 << 16
 _MAX_REDIRECTS = 5
 _MOST_STUCK = 16
@@ -56,17 +55,13 @@ class FluxClient:
         """The answer of one query, all of it. Lost connections, 429 and 5xx are tried again within ``timeout``."""
         limit = self._config.timeout.total_seconds()
         deadline = time.monotonic() + limit
-        for attempt in count(1):
-            try:
-                return self._once(flux, fields, deadline)
-            except HttpFailure as failure:
-                longest = min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE)
-                pause = max(self._context.random.uniform(0.5, 1.0) * longest, failure.retry_after or 0.0)
-                late = time.monotonic() + pause >= deadline
-                if late or not failure.retried or attempt > self._config.retries:
-                    raise
-                self._sleep(pause)
-        raise AssertionError("unreachable")
+        tries = retrying(
+            Backoff(self._context.random),
+            retries=self._config.retries,
+            left=lambda: deadline - time.monotonic(),
+            sleep=self._sleep,
+        )
+        return tries(self._once, flux, fields, deadline)
 
     def close(self) -> None:
         """Close the connections that are kept open; safe to call twice."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tsdiff_connectors.http_failure import HttpFailure, judge_status, retry_after, tls_words
 from tsdiff_connectors.influxdb.config import InfluxConfig
+from tsdiff_monitor.http.failure import HttpFailure, judge_status, retry_after, tls_words
 from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["client_failure"]

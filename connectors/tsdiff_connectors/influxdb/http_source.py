@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
-from tsdiff_connectors.http_client import HttpClient
 from tsdiff_connectors.influxdb.columns import Answer
 from tsdiff_connectors.influxdb.config import InfluxConfig, Language
 from tsdiff_connectors.influxdb.influxql_answer import InfluxqlAnswer
 from tsdiff_connectors.influxdb.rows_answer import RowsAnswer
+from tsdiff_monitor.http.client import HttpClient
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["HttpSource"]

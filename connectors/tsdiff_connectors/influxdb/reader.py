@@ -10,8 +10,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from tsdiff_connectors.http_address import Address, safe_url
-from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.influxdb.columns import Answer, GarbledError, Labels, RefusedError, UnusableError
 from tsdiff_connectors.influxdb.config import InfluxConfig, Language
 from tsdiff_connectors.influxdb.counters import counter_rates
@@ -24,6 +22,8 @@ from tsdiff_connectors.influxdb.windows import Span, WindowPlan, make_plan
 from tsdiff_connectors.reading.grouping import Samples, series_name, to_frames
 from tsdiff_connectors.reading.window_cache import WindowCache
 from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.http.address import Address, safe_url
+from tsdiff_monitor.http.failure import HttpFailure
 from tsdiff_monitor.plugins import Context, Query, Reading, ReadRequest
 
 __all__ = ["InfluxReader"]
@@ -75,7 +75,7 @@ class InfluxReader:
     def read(self, request: ReadRequest) -> Reading:
         """The rows of the request. A query without a single value is left out: absent, not an error.
 
-        Raises :class:`SourceError`: what :mod:`tsdiff_connectors.http_failure` lists, and ``bad_request`` (the query
+        Raises :class:`SourceError`: what :mod:`tsdiff_monitor.http.failure` lists, and ``bad_request`` (the query
         cannot work), ``query_error`` (the server said so in its answer), ``not_found`` (no such database or bucket),
         ``garbled``, ``duplicate``, ``too_many_series``.
         """

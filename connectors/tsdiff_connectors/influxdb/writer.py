@@ -16,11 +16,11 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from tsdiff_connectors.http_address import Address, ServerUrl
-from tsdiff_connectors.http_client import HttpClient
-from tsdiff_connectors.http_options import Authorization, HttpOptions
 from tsdiff_connectors.queue.samples import Labels, Samples
 from tsdiff_connectors.queue.writer import QueuedWriter, WriterOptions
+from tsdiff_monitor.http.address import Address, ServerUrl
+from tsdiff_monitor.http.client import HttpClient
+from tsdiff_monitor.http.options import Authorization, HttpOptions
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["InfluxWriter", "line_protocol"]

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from pydantic import Field, field_validator
 
-from tsdiff_connectors.http_address import ServerUrl
-from tsdiff_connectors.http_options import HttpOptions
+from tsdiff_monitor.http.address import ServerUrl
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.settings.durations import Duration
 
 __all__ = ["MOST_POINTS", "PrometheusConfig"]

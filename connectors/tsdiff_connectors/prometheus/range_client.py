@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tsdiff_connectors.http_client import HttpClient
-from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.prometheus.answers import Answer, AnswerError, parse_answer, server_message
 from tsdiff_connectors.prometheus.config import PrometheusConfig
 from tsdiff_connectors.prometheus.ranges import Range
 from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.http.client import HttpClient
+from tsdiff_monitor.http.failure import HttpFailure
 from tsdiff_monitor.plugins import Context, Query
 from tsdiff_monitor.settings.durations import format_duration
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import cramjam
 
-from tsdiff_connectors.http_address import ServerUrl
-from tsdiff_connectors.http_client import HttpClient
 from tsdiff_connectors.prometheus.remote_write_proto import write_request
 from tsdiff_connectors.queue.samples import Samples
 from tsdiff_connectors.queue.writer import QueuedWriter, WriterOptions
+from tsdiff_monitor.http.address import ServerUrl
+from tsdiff_monitor.http.client import HttpClient
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["RemoteWriter"]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.queue.samples import Labels, Samples
+from tsdiff_monitor.http.failure import HttpFailure
 
 __all__ = ["PoisonSampleBisector", "Refusal", "Verdict", "judge"]
 

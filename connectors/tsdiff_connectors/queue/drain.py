@@ -9,12 +9,12 @@ from typing import Protocol
 import httpx
 import structlog
 
-from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.queue.bisect import Outcome, PoisonSampleBisector, Refusal, Verdict
 from tsdiff_connectors.queue.queue import Head, WriteQueue
 from tsdiff_connectors.queue.samples import Labels, Samples
 from tsdiff_connectors.queue.series import unpacked
-from tsdiff_monitor.delivery.backoff import backoff
+from tsdiff_monitor.http.failure import HttpFailure
+from tsdiff_monitor.http.retries import Backoff
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["Drain", "Target"]
@@ -23,6 +23,7 @@ _MERGED = 10
 _SPAN_MS = 1_800_000
 """Half of the hour that samples may be older than the newest one that Prometheus has of any series."""
 _NOT_TAKEN = (401, 403, 404, 429, 503)
+_SHORTEST, _LONGEST = 1.0, 300.0  # seconds between tries
 _LONGEST_ASKED = 3600.0
 """A target may ask for a longer pause, but is not believed."""
 _MAX_SERIES = 200_000
@@ -73,6 +74,7 @@ class Drain:
         self._failing = ""
         self._next = 0.0
         self._down_since: float | None = None
+        self._backoff = Backoff(context.random, first=2 * _SHORTEST, longest=_LONGEST, shortest=_SHORTEST)
         self.counts: Counter[str] = Counter(written=0, refused=0, settled=0, failures=0)
 
     @property
@@ -131,7 +133,7 @@ class Drain:
         self._failures += 1
         self.counts["failures"] += 1
         asked = None if retry_after is None else min(retry_after, _LONGEST_ASKED)
-        self._next = self._context.now() + backoff(self._failures, self._context.random, retry_after=asked)
+        self._next = self._context.now() + self._backoff.pause(self._failures, asked)
         if reason != self._failing:
             self._failing = reason
             _log.warning("scores wait: they cannot be written", writer=self._context.name, reason=reason, error=message)

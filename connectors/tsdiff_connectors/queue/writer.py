@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -17,15 +18,14 @@ from pathlib import Path
 import structlog
 from pydantic import Field, field_validator
 
-from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.queue.drain import Drain, Target
 from tsdiff_connectors.queue.queue import WriteQueue
 from tsdiff_connectors.queue.series import OWN_LABELS, SERIES, SeriesName, score_rows
 from tsdiff_monitor.errors import StoreError, WriteError
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.durations import Duration
 from tsdiff_monitor.settings.fields import PositiveDuration
-from tsdiff_monitor.system.internal_error import unexpected
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["QueuedWriter", "WriterOptions"]
@@ -215,7 +215,7 @@ class QueuedWriter:
             if isinstance(error, StoreError):
                 self._drain.failed("queue", str(error))
             else:
-                self._drain.failed("bug", str(unexpected(error, writer=self._context.name)))
+                self._drain.failed("bug", _bug(error))
         return False
 
     def _report_dropped(self, dropped: int) -> None:
@@ -226,3 +226,9 @@ class QueuedWriter:
                 samples=dropped,
             )
         self._dropping = dropped > 0 or (self._dropping and bool(self._drain.failing))
+
+
+def _bug(error: Exception) -> str:
+    """The kind and the place of an error, but not its text, which may hold a secret."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__} at {place.filename}:{place.lineno}; please report it"

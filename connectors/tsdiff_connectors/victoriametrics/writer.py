@@ -11,10 +11,10 @@ from functools import lru_cache
 import orjson
 from pydantic import Field
 
-from tsdiff_connectors.http_address import ServerUrl
-from tsdiff_connectors.http_client import HttpClient, HttpFailure
 from tsdiff_connectors.queue.samples import Labels, Samples
 from tsdiff_connectors.queue.writer import QueuedWriter, WriterOptions
+from tsdiff_monitor.http.address import ServerUrl
+from tsdiff_monitor.http.client import HttpClient, HttpFailure
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["VictoriaWriter"]

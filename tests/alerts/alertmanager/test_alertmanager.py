@@ -192,7 +192,7 @@ def test_failing_peers() -> None:
     with pytest.raises(DeliveryError) as caught:
         target.refresh([example_change()])
     assert (caught.value.recoverable, caught.value.reason, caught.value.retry_after) == (True, "server_error", 20)
-    assert "one:9093 answered 503" in str(caught.value) and "bad label" in str(caught.value)
+    assert "one:9093: status 503" in str(caught.value) and "bad label" in str(caught.value)
     statuses["one"] = 400
     with pytest.raises(DeliveryError) as caught:
         target.notify(example_change())
@@ -221,7 +221,7 @@ def test_a_link_that_is_none_is_left_out() -> None:
         ({"labels": {"monitor": "x"}}, "set by the notifier"),
         ({"labels": {"team": ""}}, "drops empty labels"),
         ({"resend_every": "10ms"}, "a second at least"),
-        ({"basic_auth": {"username": "a", "password": "hidden"}}, "not several"),
+        ({"basic_auth": {"username": "a", "password": "hidden"}}, "keep one"),
         ({"http_headers": {"Content-Type": "hidden"}}, "set by the notifier"),
         ({"url": "http://am:9093"}, "Extra inputs"),
     ],

@@ -186,7 +186,7 @@ def test_behind_tls_and_a_password(notifier: Make, tmp_path: Path, slack: tuple[
         target.notify(changed(Change.opened, "web-7"))
         for wrong, reason, recoverable, key in (
             ({"tls_config": {}}, "tls", True, "tls_config.ca_file"),
-            ({"basic_auth": {"username": "robot", "password": "wrong-word"}}, "client_error", False, "basic_auth"),
+            ({"basic_auth": {"username": "robot", "password": "wrong-word"}}, "auth", False, "basic_auth"),
             ({"tls_config": {"ca_file": tmp_path / "none.pem"}}, "config", True, "tls_config.ca_file"),
             ({"tls_config": {"ca_file": authority.ca_file, "server_name": "other"}}, "tls", True, "server_name"),
         ):

@@ -115,7 +115,7 @@ def test_secrets_from_files_are_read_each_time(tmp_path: Path) -> None:
     [
         (301, "redirect", False),
         (400, "client_error", False),
-        (401, "client_error", False),
+        (401, "auth", False),
         (408, "timeout", True),
         (425, "client_error", True),
         (429, "rate_limited", True),
@@ -127,7 +127,7 @@ def test_reasons(status: int, reason: str, recoverable: bool) -> None:
     """Each status has a word for the metrics, and the message names the place but not the path."""
     error = failure(lambda _: httpx.Response(status))
     assert (error.reason, error.recoverable) == (reason, recoverable)
-    assert f"webhook 'mine': https://hooks.example:8443 answered {status}" in str(error)
+    assert f"webhook 'mine': https://hooks.example:8443: status {status} " in str(error)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,22 @@ def test_network_reasons() -> None:
 
     errors = [failure(handler) for handler in (tls, slow, refused)]
     assert [error.reason for error in errors] == ["tls", "timeout", "connect"]
-    assert "did not answer within 10s" in str(errors[1])
+    assert "nothing came for 10s; check the server, or raise `timeout`" in str(errors[1])
+
+
+def test_headers_by_both_names_and_credentials() -> None:
+    """`headers` and `http_headers` go out together, with the credentials of `basic_auth`."""
+    seen: list[httpx.Request] = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(204)
+
+    basic = {"username": "robot", "password": "good"}
+    config = {"url": "https://hooks.example/x", "http_headers": {"X-Org": "4"}, "basic_auth": basic}
+    notifier(accept, **config).notify(example_change())
+    assert (seen[0].headers["X-Org"], seen[0].headers["X-Api-Key"]) == ("4", "header-token")
+    assert seen[0].headers["Authorization"] == "Basic cm9ib3Q6Z29vZA=="
 
 
 def test_configuration_is_checked_and_masked() -> None:
@@ -173,6 +188,13 @@ def test_configuration_is_checked_and_masked() -> None:
         {"headers": {"bad name": "secret-value"}},
         {"headers": {"X-A": "secret\nvalue"}},
         {"headers": {"authorization": "Bearer secret-value"}},
+        {"http_headers": {"x-api-key": "secret-value"}},
+        {"basic_auth": {"username": "robot", "password": "secret-value"}},
+        {
+            "url": "https://a.example",
+            "authorization": {"credentials": "secret-value"},
+            "headers": {"Authorization": "x"},
+        },
         {"timeout": "0"},
         {"retries": 3},
     ):

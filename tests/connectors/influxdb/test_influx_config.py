@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from tests.connectors.influxdb.influx_replay import Replay, Reply, closing_readers, influx_reader
 from tests.connectors.influxdb.test_influx_windows import HOUR, MINUTE
-from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.influxdb import InfluxConfig, InfluxReader
 from tsdiff_connectors.influxdb.query_text import check_given, is_given
 from tsdiff_connectors.influxdb.shorthand import parse_selection
 from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Query, ReadRequest
 
 __all__ = ["closing_readers"]  # a fixture of every test here

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.connectors.prometheus.prometheus_stub import HOUR, MINUTE, Stub, column, reader, request
-from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.prometheus import PrometheusReader
 from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Context, Query, ReadRequest
 from tsdiff_monitor.testing import ReaderConformance
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdiff_connectors.http_failure import HttpFailure, judge_status
 from tsdiff_connectors.queue.bisect import PoisonSampleBisector, Refusal, Verdict, judge
 from tsdiff_connectors.queue.samples import Labels, Samples
+from tsdiff_monitor.http.failure import HttpFailure, judge_status
 
 
 def failure(status: int | None, body: str = "") -> HttpFailure:

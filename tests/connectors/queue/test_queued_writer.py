@@ -19,13 +19,13 @@ from structlog.testing import capture_logs
 from tests.connectors.queue.test_bisecting import failure
 from tests.connectors.queue.test_write_drain import FakeTarget
 from tests.servers.process import find_program
-from tsdiff_connectors.http_options import HttpOptions
 from tsdiff_connectors.influxdb import InfluxWriter
 from tsdiff_connectors.prometheus import RemoteWriter
 from tsdiff_connectors.queue.samples import Samples
 from tsdiff_connectors.queue.writer import QueuedWriter, WriterOptions
 from tsdiff_connectors.victoriametrics import VictoriaWriter
 from tsdiff_monitor.errors import WriteError
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.testing import FakeClock, WriterConformance, example_batch

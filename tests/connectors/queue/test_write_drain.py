@@ -11,11 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.connectors.queue.test_bisecting import failure
-from tsdiff_connectors.http_failure import HttpFailure
 from tsdiff_connectors.queue.drain import Drain
 from tsdiff_connectors.queue.queue import WriteQueue
 from tsdiff_connectors.queue.samples import Labels, Samples
 from tsdiff_connectors.queue.series import SERIES, score_rows
+from tsdiff_monitor.http.failure import HttpFailure
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing import FakeClock, example_batch
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import AfterValidator, SecretStr
 
-__all__ = ["Address", "ServerUrl", "origin", "safe_url"]
+__all__ = ["Address", "ServerUrl", "Url", "origin", "parse_url", "safe_url"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -41,6 +41,11 @@ class Address:
             raise ValueError("an address of a server has no part after `#`; remove it")
         return cls(url.copy_with(username=None, password=None), url.username, url.password)
 
+    @classmethod
+    def of(cls, url: httpx.URL) -> Address:
+        """A whole address, such as one that a service gave; its fragment is left out."""
+        return cls(url.copy_with(username=None, password=None, fragment=None), url.username, url.password)
+
     def __repr__(self) -> str:
         return f"Address({safe_url(self.url)!r})"
 
@@ -66,6 +71,15 @@ def origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or _PORTS.get(url.scheme, 0)
 
 
+def parse_url(text: str) -> httpx.URL | None:
+    """A whole address; None where ``text`` is none of ``http://`` or ``https://`` with a host."""
+    try:
+        url = httpx.URL(text.strip())
+    except httpx.InvalidURL:
+        return None
+    return url if url.scheme in _PORTS and url.host else None
+
+
 def safe_url(url: httpx.URL) -> str:
     """Scheme, host and port as a text: the parts of an address that are no secret."""
     host = f"[{url.host}]" if ":" in url.host else url.host
@@ -77,5 +91,14 @@ def _address(value: SecretStr) -> SecretStr:
     return value
 
 
+def _whole_address(value: SecretStr) -> SecretStr:
+    if parse_url(value.get_secret_value()) is None:
+        raise ValueError("this is not an address; write it like https://host/path")
+    return value
+
+
 ServerUrl = Annotated[SecretStr, AfterValidator(_address)]
-"""A pydantic field type: the address of a server, checked when the configuration is read, masked when it is shown."""
+"""A pydantic field type: the base address of a server, checked when the configuration is read, masked when shown."""
+
+Url = Annotated[SecretStr, AfterValidator(_whole_address)]
+"""A pydantic field type: a whole address, whose path and parameters may be secrets; checked and masked as well."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from tsdiff_connectors.http_address import safe_url
-from tsdiff_connectors.http_exchange import Exchange
+from tsdiff_monitor.http.address import safe_url
+from tsdiff_monitor.http.exchange import Exchange
 
 __all__ = ["MAX_REDIRECTS", "headers_for_strangers", "redirect_target"]
 
@@ -18,11 +18,11 @@ _PROTOCOL = ("accept", "accept-encoding", "content-type", "content-encoding", "x
 def redirect_target(exchange: Exchange, answer: httpx.Response, hop: int) -> httpx.URL | None:
     """Where to go on; None when the answer is no redirect or redirects are not followed.
 
-    Raises :class:`~tsdiff_connectors.http_failure.HttpFailure` (``redirect``) for one that leads nowhere, gives up
+    Raises :class:`~tsdiff_monitor.http.failure.HttpFailure` (``redirect``) for one that leads nowhere, gives up
     the encryption, or would lose what was sent: after 301, 302 and 303 clients ask with GET, without the body.
     """
     status = answer.status_code
-    if status not in _STATUSES or exchange.accept(status) or not exchange.options.follow_redirects:
+    if status not in _STATUSES or exchange.accept(status) or not exchange.follow_redirects:
         return None
     try:
         target = answer.request.url.join(answer.headers["Location"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from tsdiff_connectors.http_address import Address
-from tsdiff_connectors.http_options import HttpOptions
-from tsdiff_connectors.http_secrets import basic_credentials
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.http.address import Address
+from tsdiff_monitor.http.options import ConnectionOptions, ServerOptions, fits_header
+from tsdiff_monitor.http.secrets import basic_credentials
 from tsdiff_monitor.settings.secrets import resolve_secret
 
 __all__ = ["Identity", "identify"]
@@ -22,7 +21,7 @@ class Identity:
     secrets: tuple[str, ...]
 
 
-def identify(address: Address, options: HttpOptions) -> Identity:
+def identify(address: Address, options: ConnectionOptions) -> Identity:
     """Who we are now. Raises :class:`ConfigError` when a secret's file cannot be used."""
     headers = {name: value.get_secret_value() for name, value in options.http_headers.items()}
     secrets = [*headers.values(), *address.secrets()]
@@ -30,12 +29,14 @@ def identify(address: Address, options: HttpOptions) -> Identity:
         secrets += Address.parse(options.proxy_url).secrets()
     if address.has_credentials:
         secrets.append(_basic(headers, address.username, address.password))
+    elif not isinstance(options, ServerOptions):
+        pass
     elif options.basic_auth is not None:
         password = resolve_secret(options.basic_auth.password, options.basic_auth.password_file) or ""
         secrets += [password, _basic(headers, options.basic_auth.username, password)]
     elif options.authorization is not None:
         token = resolve_secret(options.authorization.credentials, options.authorization.credentials_file) or ""
-        if not re.fullmatch(r"[\x20-\x7e]+", token):
+        if not token or not fits_header(token):
             problem = "the credentials hold something that no header can carry"
             remedy = "write one line of printable ASCII"
             file = str(options.authorization.credentials_file or "authorization")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import httpx
 
-from tsdiff_connectors.http_address import safe_url
-from tsdiff_connectors.http_failure import HttpFailure, judge_status, retry_after, tls_words, transport_reason
-from tsdiff_connectors.http_options import HttpOptions
-from tsdiff_connectors.http_secrets import without_secrets
+from tsdiff_monitor.http.address import Address, safe_url
+from tsdiff_monitor.http.failure import HttpFailure, judge_status, retry_after, tls_words, transport_reason
+from tsdiff_monitor.http.options import Limits
+from tsdiff_monitor.http.secrets import without_secrets
 from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["Exchange"]
@@ -26,14 +27,23 @@ class Exchange:
     """A request, its limits, and the secrets that went into it."""
 
     method: str
+    address: Address
+    """The server asked, with the credentials that stood in its address."""
     path: str
-    """What the caller asked for; messages show it, and of ``url`` only who it belongs to."""
+    """What the caller asked for below the server's address; messages show it, and of ``url`` only its host. Empty for
+    a whole address, the path of which may be a secret."""
     url: httpx.URL
     headers: dict[str, str]
+    """The caller's own, without those of the options."""
     content: bytes | None
     accept: Callable[[int], bool]
     what: str
-    options: HttpOptions
+    follow_redirects: bool
+    limits: Limits
+    remedies: Mapping[int, str]
+    """Status to what the user can do about it."""
+    show_answer: bool
+    """Whether messages may quote what the server says of a refusal."""
     deadline: float
     """In seconds of ``monotonic``."""
     monotonic: Callable[[], float]
@@ -49,30 +59,30 @@ class Exchange:
         left = self.left
         if left <= 0:
             raise self.too_late()
-        connect = min(self.options.connect_timeout.total_seconds(), left)
-        return httpx.Timeout(min(self.options.read_timeout.total_seconds(), left), connect=connect, pool=connect)
+        connect = min(self.limits.connect, left)
+        return httpx.Timeout(min(self.limits.read, left), connect=connect, pool=connect)
 
     def failure(self, said: str, **details: Any) -> HttpFailure:
         """A failure of this exchange: who was asked for what, and what happened."""
-        where = f"{safe_url(self.url)}/{self.path.lstrip('/')}"
+        where = f"{safe_url(self.url)}/{self.path.lstrip('/')}" if self.path else safe_url(self.url)
         message = ": ".join(filter(None, (self.what, where, said)))
         return HttpFailure(without_secrets(message, self.secrets), **details)
 
     def too_late(self) -> HttpFailure:
         """The deadline has passed."""
-        limit = format_duration(self.options.timeout)
-        said = f"no whole answer within {limit}; ask for less at once, or raise `timeout`"
+        said = f"no whole answer within {_seconds(self.limits.total)}; {self._relief()}, or raise `timeout`"
         return self.failure(said, reason="timeout")
 
     def refusal(self, answer: httpx.Response, body: bytes, now: float) -> HttpFailure:
         """An answer with a status that is no success; ``now`` in Unix seconds."""
         status = answer.status_code
         reason, retried, remedy = judge_status(status)
+        remedy = self.remedies.get(status, remedy)
         text = without_secrets(body.decode("utf-8", "replace").strip(), self.secrets)
         said = f"status {status} {answer.reason_phrase}".rstrip()
         if reason == "redirect":
             said += _leads_to(answer)
-        said = ": ".join(filter(None, (said, _gist(text))))
+        said = ": ".join(filter(None, (said, _gist(text) if self.show_answer else "")))
         return self.failure(
             "; ".join(filter(None, (said, remedy))),
             reason=reason,
@@ -96,13 +106,18 @@ class Exchange:
             repeats = without_secrets(repr(error), self.secrets) != repr(error)
             raise failure from (None if repeats else error)
 
+    def _relief(self) -> str:
+        """What helps a server that is too slow."""
+        return "ask for less at once" if self.show_answer else "check the server"
+
     def _words(self, error: httpx.TransportError, reason: str) -> str:
         if reason == "timeout":
             if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
-                limit = format_duration(self.options.connect_timeout)
-                return f"no connection within {limit} (`connect_timeout`); check that the server is up and reachable"
-            limit = format_duration(self.options.read_timeout)
-            return f"nothing came for {limit}; ask for less at once, or raise `read_timeout`"
+                key = "connect_timeout" if self.limits.connect < self.limits.total else "timeout"
+                limit = _seconds(self.limits.connect)
+                return f"no connection within {limit} (`{key}`); check that the server is up and reachable"
+            key = "read_timeout" if self.limits.read < self.limits.total else "timeout"
+            return f"nothing came for {_seconds(self.limits.read)}; {self._relief()}, or raise `{key}`"
         if reason == "tls":
             return f"no secure connection: {tls_words(error)}"
         if reason == "auth":
@@ -111,6 +126,10 @@ class Exchange:
             return "what answers does not speak HTTP; check host, port and http or https of `url`"
         said = str(error) or type(error).__name__
         return f"the connection failed ({said}); check that the server is up, and host and port of `url`"
+
+
+def _seconds(seconds: float) -> str:
+    return format_duration(timedelta(seconds=seconds))
 
 
 def _leads_to(answer: httpx.Response) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tsdiff_connectors import http_failure
-from tsdiff_connectors.http_address import Address, ServerUrl
-from tsdiff_connectors.http_client import HttpClient
-from tsdiff_connectors.http_options import HttpOptions, TlsConfig
 from tsdiff_monitor.errors import ConfigError
+from tsdiff_monitor.http import failure as http_failure
+from tsdiff_monitor.http.address import Address, ServerUrl
+from tsdiff_monitor.http.client import HttpClient
+from tsdiff_monitor.http.options import HttpOptions, TlsConfig
 from tsdiff_monitor.plugins import Context
 
 SECRET = "hunter22"

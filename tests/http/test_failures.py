@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.servers.scripted import URL, Handler, Script, client, failure
-from tsdiff_connectors.http_client import HttpFailure
-from tsdiff_connectors.http_secrets import without_secrets
 from tsdiff_monitor.errors import SourceError, WriteError
+from tsdiff_monitor.http.client import HttpFailure
+from tsdiff_monitor.http.secrets import without_secrets
 from tsdiff_monitor.testing.checks import check_silent
 
 

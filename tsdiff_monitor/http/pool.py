@@ -10,13 +10,15 @@ from threading import Lock
 
 import httpx
 
-from tsdiff_connectors.http_address import Address
-from tsdiff_connectors.http_options import HttpOptions
-from tsdiff_connectors.http_transport import Deadline, DeadlineTransport
+from tsdiff_monitor.http.address import Address
+from tsdiff_monitor.http.options import ConnectionOptions
 from tsdiff_monitor.http.tls import Material, make_context, read_material
-from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.http.transport import Deadline, DeadlineTransport
 
 __all__ = ["ClientPool"]
+
+_Key = tuple[bool, bool]
+"""Whether for the server itself, and whether over TLS."""
 
 
 @dataclass(eq=False)
@@ -30,26 +32,27 @@ class _Entry:
 class ClientPool:
     """httpx clients, replaced when a file of ``tls_config`` changes; what is under way ends on the old one."""
 
-    def __init__(self, address: Address, options: HttpOptions, context: Context, deadline: Deadline) -> None:
-        self._address = address
+    def __init__(self, options: ConnectionOptions, transport: httpx.BaseTransport | None, deadline: Deadline) -> None:
+        """``transport`` replaces the network where it is given."""
         self._options = options
-        self._context = context
+        self._transport = transport
         self._deadline = deadline
         self._lock = Lock()
-        self._entries: dict[bool, _Entry] = {}
+        self._entries: dict[_Key, _Entry] = {}
 
     @contextmanager
-    def borrow(self, *, own: bool) -> Iterator[httpx.Client]:
-        """A client for the server itself (``own``), or for another host: without our certificate and server name.
+    def borrow(self, url: httpx.URL, *, own: bool) -> Iterator[httpx.Client]:
+        """A client for ``url``: of the server itself (``own``), or, without our certificate and server name, another.
 
         Raises :class:`~tsdiff_monitor.errors.ConfigError` when the files cannot be used.
         """
         material = read_material(self._options.tls_config)
+        key = (own, url.scheme == "https")
         with self._lock:
-            entry = self._entries.get(own)
+            entry = self._entries.get(key)
             if entry is None or entry.material != material:
-                self._retire(own)
-                entry = self._entries[own] = _Entry(self._make(own), material)
+                self._retire(key)
+                entry = self._entries[key] = _Entry(self._make(*key), material)
             entry.users += 1
         try:
             yield entry.client
@@ -62,27 +65,25 @@ class ClientPool:
     def close(self) -> None:
         """Close what nobody uses; the rest closes when its exchange ends. Safe to call twice."""
         with self._lock:
-            for own in tuple(self._entries):
-                self._retire(own)
+            for key in tuple(self._entries):
+                self._retire(key)
 
-    def _retire(self, own: bool) -> None:
-        entry = self._entries.pop(own, None)
+    def _retire(self, key: _Key) -> None:
+        entry = self._entries.pop(key, None)
         if entry is not None:
             entry.retired = True
             if not entry.users:
                 entry.client.close()
 
-    def _make(self, own: bool) -> httpx.Client:
-        options, transport = self._options, self._context.transport
+    def _make(self, own: bool, secure: bool) -> httpx.Client:
+        options, transport = self._options, self._transport
         if transport is None:
-            secure = self._address.url.scheme == "https" or options.follow_redirects
             # Reading the authorities takes a while: a plain connection gets an empty context, which trusts nobody.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             if secure:
                 context = make_context(options.tls_config, with_certificate=own)
-            name = options.tls_config.server_name
-            names = {self._address.url.host: name} if own and name is not None else {}
-            transport = DeadlineTransport(self._deadline, verify=context, proxy=self._proxy(), names=names)
+            name = options.tls_config.server_name if own else None
+            transport = DeadlineTransport(self._deadline, verify=context, proxy=self._proxy(), server_name=name)
         return httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
 
     def _proxy(self) -> httpx.Proxy | None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.servers.scripted import URL, Clock, Dripping, Script, client, failure
-from tsdiff_connectors.http_client import HttpFailure
+from tsdiff_monitor.http.client import HttpFailure
 
 
 def test_request_goes_out_as_asked() -> None:

@@ -7,16 +7,27 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-__all__ = ["basic_credentials", "without_secrets"]
+import httpx
+
+__all__ = ["basic_credentials", "secrets_in", "without_secrets"]
 
 MASK = "<secret>"
 
 _SHORT = 4
+_PATH, _TOKEN = 8, 16  # characters: shorter ones are words of every message
 
 
 def basic_credentials(username: str, password: str) -> str:
     """What stands behind ``Basic`` in the header (RFC 7617, UTF-8)."""
     return base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+
+
+def secrets_in(url: httpx.URL) -> tuple[str, ...]:
+    """The parts of a whole address that may be secrets: services put tokens into its path and its parameters."""
+    path = url.raw_path.decode("ascii").partition("?")[0].strip("/")
+    parts = [path] if len(path) >= _PATH else []
+    parts += [part for part in path.split("/") if len(part) >= _TOKEN]
+    return (*parts, *(value for _, value in url.params.multi_items() if value))
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

@@ -11,7 +11,8 @@ import math
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore
@@ -19,6 +20,7 @@ import httpx
 
 __all__ = ["Deadline", "DeadlineTransport"]
 
+_CONNECTIONS, _KEPT, _KEPT_SECONDS = 100, 20, 30.0
 _PIECE = 1 << 16  # bytes given to the system at once, so that the deadline is looked at in between
 
 
@@ -42,8 +44,8 @@ class Deadline(threading.local):
         return self._monotonic() >= self.at
 
 
-class DeadlineTransport(httpx.HTTPTransport):
-    """httpx's transport over sockets that keep the deadline."""
+class DeadlineTransport(httpx.BaseTransport):
+    """A transport over httpcore's pool of connections, whose sockets keep the deadline."""
 
     def __init__(
         self,
@@ -51,21 +53,99 @@ class DeadlineTransport(httpx.HTTPTransport):
         *,
         verify: ssl.SSLContext,
         proxy: httpx.Proxy | None = None,
-        names: Mapping[str, str] | None = None,
+        server_name: str | None = None,
         resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo,
     ) -> None:
-        """``names``: host to the name in its certificate; ``resolve`` finds a host's addresses."""
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
-        super().__init__(verify=verify, trust_env=False, proxy=proxy, limits=limits)
-        # httpcore takes a backend as an argument, but httpx has none to pass it on with.
-        self._pool._network_backend = _Backend(deadline, names or {}, resolve)
+        """``server_name``: the name in the servers' certificate; ``resolve`` finds a host's addresses."""
+        proxied_by_tls = proxy is not None and proxy.url.scheme == "https"
+        backend = _Backend(deadline, server_name, 1 if proxied_by_tls else 0, resolve)
+        shared: dict[str, Any] = {
+            "ssl_context": verify,
+            "max_connections": _CONNECTIONS,
+            "max_keepalive_connections": _KEPT,
+            "keepalive_expiry": _KEPT_SECONDS,
+            "network_backend": backend,
+        }
+        if proxy is None:
+            self._connections = httpcore.ConnectionPool(**shared)
+        else:
+            self._connections = httpcore.HTTPProxy(
+                proxy_url=str(proxy.url),
+                proxy_auth=proxy.raw_auth,
+                proxy_headers=proxy.headers.raw,
+                proxy_ssl_context=proxy.ssl_context,
+                **shared,
+            )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the answer's body is still to be read."""
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        sent = httpcore.Request(
+            method=request.method,
+            url=url,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _as_httpx():
+            answer = self._connections.handle_request(sent)
+        assert isinstance(answer.stream, Iterable)
+        return httpx.Response(
+            status_code=answer.status,
+            headers=answer.headers,
+            stream=_Body(answer.stream),
+            extensions=answer.extensions,
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._pieces
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """httpcore's errors as httpx's, which have the same names."""
+    try:
+        yield
+    except Exception as error:
+        for kind in type(error).__mro__:
+            if kind.__module__.partition(".")[0] != "httpcore":
+                break
+            same = getattr(httpx, kind.__name__, None)
+            if same is not None:
+                raise same(str(error)) from error
+        raise
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, deadline: Deadline, names: Mapping[str, str], resolve: Callable[..., Sequence[Any]]) -> None:
+    def __init__(
+        self, deadline: Deadline, server_name: str | None, layer: int, resolve: Callable[..., Sequence[Any]]
+    ) -> None:
+        """``layer``: which TLS of a connection is the server's, 0 or, through a proxy with TLS of its own, 1."""
         self._inner = httpcore.SyncBackend()
         self._deadline = deadline
-        self._names = names
+        self._name = server_name
+        self._layer = layer
         self._resolve = resolve
 
     def connect_tcp(
@@ -91,15 +171,16 @@ class _Backend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return _Stream(stream, self._deadline, self._names)
+                return _Stream(stream, self._deadline, self._name, self._layer)
         raise failure
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, names: Mapping[str, str]) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, server_name: str | None, layer: int) -> None:
         self._inner = inner
         self._deadline = deadline
-        self._names = names
+        self._name = server_name
+        self._layer = layer
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._deadline.over:
@@ -117,9 +198,9 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         if self._deadline.over:
             raise httpcore.ConnectTimeout("deadline")
-        name = self._names.get(server_hostname or "", server_hostname)
+        name = self._name if self._name is not None and self._layer == 0 else server_hostname
         inner = self._inner.start_tls(ssl_context, name, self._deadline.left(timeout))
-        return _Stream(inner, self._deadline, self._names)
+        return _Stream(inner, self._deadline, self._name, self._layer - 1)
 
     def close(self) -> None:
         self._inner.close()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import httpx
 
-from tsdiff_connectors.http_exchange import Exchange
-from tsdiff_connectors.http_transport import Deadline
+from tsdiff_monitor.http.exchange import Exchange
+from tsdiff_monitor.http.transport import Deadline
 
 __all__ = ["GarbledBodyError", "TooLargeError", "decoded", "read_body"]
 
@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 def read_body(exchange: Exchange, answer: httpx.Response, deadline: Deadline, limit: int) -> Iterator[bytes]:
     """The body's pieces, decompressed, under the exchange's deadline and at most ``limit`` bytes.
 
-    Raises :class:`~tsdiff_connectors.http_failure.HttpFailure`.
+    Raises :class:`~tsdiff_monitor.http.failure.HttpFailure`.
     """
     length = answer.headers.get("Content-Length", "")
     try:

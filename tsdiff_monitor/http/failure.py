@@ -9,7 +9,7 @@ tls             certificates do not fit                                       ye
 auth            401, 403; 407 from a proxy                                    no
 rate_limited    429                                                           yes
 server_error    5xx                                                           yes
-client_error    any other 4xx                                                 no
+client_error    any other 4xx (425 is recoverable)                            no
 redirect        3xx that is not followed                                      no
 too_large       more bytes than ``max_response_bytes``                        no
 garbled         not HTTP, or damaged compression                              yes
@@ -24,13 +24,14 @@ from typing import Final
 
 import httpx
 
-from tsdiff_monitor.errors import SourceError, WriteError
+from tsdiff_monitor.errors import DeliveryError, SourceError, WriteError
 from tsdiff_monitor.http import tls
 from tsdiff_monitor.http.retry_after import retry_after
 
 __all__ = ["HttpFailure", "judge_status", "retry_after", "tls_words", "transport_reason"]
 
 _FINAL: Final = frozenset({"auth", "client_error", "redirect", "too_large"})
+_TOO_EARLY: Final = 425
 _STATUSES: Final = {401: "auth", 403: "auth", 407: "auth", 408: "timeout", 429: "rate_limited"}
 _REMEDIES: Final = {
     401: "check `basic_auth` or `authorization`",
@@ -60,7 +61,7 @@ class HttpFailure(Exception):  # noqa: N818 (not the error that a user sees: it 
         """One stable word, to label a metric with; see the module's table."""
         self.status = status
         """The status that the server answered with; None where it did not."""
-        self.recoverable = reason not in _FINAL
+        self.recoverable = reason not in _FINAL or status == _TOO_EARLY
         """Whether the same request may succeed later."""
         self.retry_after = retry_after
         """Seconds that the server asked to wait; None where it did not."""
@@ -77,6 +78,12 @@ class HttpFailure(Exception):  # noqa: N818 (not the error that a user sees: it 
     def write_error(self, where: str = "") -> WriteError:
         """The same as an error of a writer; ``where`` goes before the message."""
         return WriteError(_after(where, self.message), reason=self.reason, recoverable=self.recoverable)
+
+    def delivery_error(self, where: str = "") -> DeliveryError:
+        """The same as an error of a notifier; ``where`` goes before the message."""
+        message = _after(where, self.message)
+        wait = self.retry_after if self.recoverable else None
+        return DeliveryError(message, recoverable=self.recoverable, reason=self.reason, retry_after=wait)
 
 
 def judge_status(status: int) -> tuple[str, bool, str]:
