@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsdiff_monitor.config.lint import lint
-from tsdiff_monitor.config.loader import Config, load_config
-from tsdiff_monitor.config.schema import json_schema
 from tsdiff_monitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.config.loader import Config
 
 __all__ = ["app"]
 
@@ -29,6 +29,9 @@ def config_command(file: Annotated[Path, typer.Argument(metavar="FILE", help="Co
 
     Example: tsdiff-monitor check config monitor.yml
     """
+    from tsdiff_monitor.config.lint import lint
+    from tsdiff_monitor.config.loader import load_config
+
     try:
         config = load_config(file)
     except ConfigError as error:
@@ -68,6 +71,8 @@ def schema_command(
 
     Example: tsdiff-monitor check schema --output config.schema.json
     """
+    from tsdiff_monitor.config.schema import json_schema
+
     text = json.dumps(json_schema(), indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)

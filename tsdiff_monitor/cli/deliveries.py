@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.common import ConfigFile, Storage, count, emit, note
-from tsdiff_monitor.settings.durations import format_duration
 
 if TYPE_CHECKING:
     from tsdiff_monitor.store.records import Undelivered
@@ -114,6 +113,8 @@ def _span(seconds: float) -> str:
     whole = max(round(seconds), 0)
     if whole >= _COARSE:
         whole -= whole % 60
+    from tsdiff_monitor.settings.durations import format_duration
+
     return format_duration(timedelta(seconds=whole))
 
 
