@@ -11,6 +11,7 @@ import pytest
 
 _SQL = {"type": "sql", "url": "sqlite:////srv/shop.db", "table": "orders", "time": "at"}
 _POSTGRES = {**_SQL, "url": "postgresql://user:password@localhost/shop"}
+_QUIET = "monitors.hosts.calendar.quiet"
 _REMOTE = {"type": "remote_write", "url": "http://localhost:9090/api/v1/write"}
 
 # For each module: where the configuration asks for it, the value there, the line without the file's name.
@@ -29,15 +30,15 @@ MISSING = {
     ),
     "croniter": (
         ("monitors", "hosts", "calendar"), {"quiet": {"cron": "0 2 * * sun", "lasts": "2h"}},
-        "monitors.hosts.calendar.quiet.cron: `cron` of a calendar needs croniter: pip install 'tsdiff-monitor[calendar]'",
+        f"{_QUIET}.cron: `cron` of a calendar needs croniter: pip install 'tsdiff-monitor[calendar]'",
     ),
     "icalendar": (
         ("monitors", "hosts", "calendar"), {"quiet": {"ics": "/srv/holidays.ics"}},
-        "monitors.hosts.calendar.quiet.ics: `ics` of a calendar needs icalendar: pip install 'tsdiff-monitor[calendar]'",
+        f"{_QUIET}.ics: `ics` of a calendar needs icalendar: pip install 'tsdiff-monitor[calendar]'",
     ),
     "recurring_ical_events": (
         ("monitors", "hosts", "calendar"), {"quiet": {"ics": "/srv/holidays.ics"}},
-        "monitors.hosts.calendar.quiet.ics: `ics` of a calendar needs recurring-ical-events: "
+        f"{_QUIET}.ics: `ics` of a calendar needs recurring-ical-events: "
         "pip install 'tsdiff-monitor[calendar]'",
     ),
     "onnxruntime": (
