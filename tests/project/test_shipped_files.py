@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
-from importlib.metadata import entry_points
+from collections.abc import Iterable
+from importlib.metadata import entry_points, requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tsdiff_monitor.config.lint import lint
 from tsdiff_monitor.config.loader import load_config
@@ -66,11 +70,51 @@ def test_first_configuration_of_the_readme_is_good(tmp_path: Path) -> None:
     assert lint(load_config(path, environ={})) == []
 
 
-def test_edge_installation_names_every_dependency() -> None:
-    """What is installed by hand where torch is left out is all that the package needs, but torch."""
+def test_edge_installation_is_complete() -> None:
+    """The requirements without torch hold all that scoring needs, down to the last one, in the tested versions."""
+    pinned = dict(line.split("==") for line in _lines("deploy/edge-requirements.txt"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {re.split(r"[\[<>=~!]", requirement)[0] for requirement in project["dependencies"]}
-    page = (ROOT / "docs/operations.md").read_text()
-    command = re.search(r"pip install (onnxruntime (?:.*\\\n)*.*)", page)
-    assert command is not None
-    assert set(command[1].replace("\\", "").split()) == needed - {"torch"} | {"onnxruntime"}
+    assert set(pinned) == _closure([*project["dependencies"], "onnxruntime"], without={"torch", "sktime"})
+    assert pinned.items() <= dict(line.split("==") for line in _lines("constraints.txt")).items()
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert "deploy/edge-requirements.txt" in shipped["shared-data"]
+
+
+def test_constraints_hold_every_package() -> None:
+    """All that tests are run with has its exact version in constraints.txt; what torch needs depends on its build."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    everything = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    needed = _closure([line for line in everything if not line.startswith("tsdiff-monitor[")], without={"torch"})
+    assert needed - {line.split("==")[0] for line in _lines("constraints.txt")} == set()
+
+
+def test_every_library_has_its_reason() -> None:
+    """ADR 2 names each package of pyproject.toml that the product imports."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in ("all", "dev")}
+    named = (ROOT / "docs/adr/0002-libraries.md").read_text()
+    for line in [*project["dependencies"], *itertools.chain(*extras.values())]:
+        assert re.search(rf"\b{re.escape(Requirement(line).name)}\b", named, re.IGNORECASE), line
+
+
+def _lines(name: str) -> list[str]:
+    return [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+
+
+def _closure(lines: Iterable[str], *, without: set[str]) -> set[str]:
+    """The packages that ``lines`` need on this machine, dependencies of dependencies included."""
+    asked: dict[str, set[str]] = {}
+    waiting = [Requirement(line) for line in lines]
+    while waiting:
+        requirement = waiting.pop()
+        name, extras = canonicalize_name(requirement.name), requirement.extras | {""}
+        if name in without or extras <= asked.get(name, set()):
+            continue
+        asked.setdefault(name, set()).update(extras)
+        needs = map(Requirement, requires(name) or ())
+        waiting += [need for need in needs if _applies(need, extras)]
+    return set(asked)
+
+
+def _applies(need: Requirement, extras: Iterable[str]) -> bool:
+    return need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from tsdiff_monitor.config.lint import lint
 from tsdiff_monitor.config.loader import Config, load_config
 from tsdiff_monitor.config.schema import json_schema
 from tsdiff_monitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.config.loader import Config
 
 __all__ = ["app"]
 
@@ -30,6 +33,7 @@ def config_command(file: ConfigArgument) -> None:
 
     Example: tsdiff-monitor check config monitor.yml
     """
+
     try:
         config = load_config(file)
     except ConfigError as error:
@@ -69,6 +73,7 @@ def schema_command(
 
     Example: tsdiff-monitor check schema --output config.schema.json
     """
+
     text = json.dumps(json_schema(), indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)

@@ -115,6 +115,7 @@ def _span(seconds: float) -> str:
     whole = max(round(seconds), 0)
     if whole >= _COARSE:
         whole -= whole % 60
+
     return format_duration(timedelta(seconds=whole))
 
 

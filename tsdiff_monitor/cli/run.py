@@ -6,10 +6,9 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
 from tsdiff_monitor.cli.options import ConfigFile, DaemonStorage
 from tsdiff_monitor.config.loader import Config, load_config
@@ -17,6 +16,9 @@ from tsdiff_monitor.config.problems import validation_problems
 from tsdiff_monitor.config.settings import WebSettings
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
 from tsdiff_monitor.system.logging import LogFormat, LogLevel, configure_logging
+
+if TYPE_CHECKING:
+    from tsdiff_monitor.config.loader import Config
 
 __all__ = ["command"]
 
@@ -41,6 +43,7 @@ def command(
 
     Example: tsdiff-monitor run --config.file monitor.yml --web.listen-address 0.0.0.0:8490
     """
+
     config = _overridden(load_config(config_file), storage_path, listen_address)
     configure_logging(log_level, log_format)
     if not _run(config):
@@ -58,6 +61,8 @@ def _run(config: Config) -> bool:
 
 
 def _overridden(config: Config, storage_path: Path | None, listen_address: str | None) -> Config:
+    from pydantic import ValidationError
+
     settings = config.settings
     if storage_path is not None:
         settings = settings.model_copy(update={"storage_path": storage_path})

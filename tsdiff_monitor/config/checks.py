@@ -9,14 +9,18 @@ from typing import Any
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.config.schedulers import SchedulerConfig
 from tsdiff_monitor.config.settings import Settings
+from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
 from tsdiff_monitor.detectors.config import ModelConfig
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import ConfigProblem
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.settings.keys import path_text
 from tsdiff_monitor.settings.suggest import did_you_mean
+from tsdiff_monitor.system.extras import missing_package
 
 __all__ = [
     "DEFAULT_MODEL",
+    "package_problems",
     "query_problems",
     "reference_problems",
     "retention_problems",
@@ -97,6 +101,19 @@ def timing_problems(
             )
             remedy = f"raise it to {format_duration(least)} or more, or lower `window`"
             yield ConfigProblem(path_text("models", monitor.model, "fit_window"), problem, remedy)
+
+
+def package_problems(models: Mapping[str, ModelConfig]) -> Iterator[ConfigProblem]:
+    """Libraries that a model computes with and that are not installed."""
+    for name, model in models.items():
+        if isinstance(model, DiffusionModelConfig) and model.runtime == "onnx":
+            key, missing = "runtime", missing_package("`runtime: onnx`", "onnxruntime")
+        elif isinstance(model, BaselineModelConfig) and model.method == "forecaster":
+            key, missing = "method", missing_package("`method: forecaster`", "sktime")
+        else:
+            continue
+        if missing:
+            yield ConfigProblem(path_text("models", name, key), missing)
 
 
 def retention_problems(settings: Settings, models: Mapping[str, ModelConfig]) -> Iterator[ConfigProblem]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from tsdiff_monitor.config.checks import (
     DEFAULT_MODEL,
+    package_problems,
     query_problems,
     reference_problems,
     retention_problems,
@@ -32,11 +33,12 @@ from tsdiff_monitor.config.settings import Settings
 from tsdiff_monitor.detectors.config import MODEL_TYPES, ModelConfig, model_class
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
-from tsdiff_monitor.plugins import Kind, load_plugin, plugin_types
+from tsdiff_monitor.plugins import Kind, NeedsPackages, load_plugin, plugin_types
 from tsdiff_monitor.settings.keys import KeyPath, path_text, secret_values
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.settings.secrets import twin_problems
 from tsdiff_monitor.settings.suggest import did_you_mean
+from tsdiff_monitor.system.extras import missing_package
 
 __all__ = ["KINDS", "SECTIONS", "Config", "LoadPlugin", "PluginConfig", "load_config"]
 
@@ -106,6 +108,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, load: Lo
     if any(monitor.model == DEFAULT_MODEL for monitor in monitors.values()) and DEFAULT_MODEL not in sections["models"]:
         models[DEFAULT_MODEL] = DiffusionModelConfig()
     found.extend(reference_problems(sections))
+    found.extend(package_problems(models))
     found.extend(route_problems(sections["settings"], sections["notifiers"]))
     found.extend(timing_problems(monitors, schedulers, models))
     found.extend(() if settings is None else retention_problems(settings, models))
@@ -194,6 +197,10 @@ def _plugins(
             broken = f"the plug-in {plugin.__name__} has no configuration class `Config`"
             found.append(ConfigProblem(f"{at}.type", broken, "report this to the plug-in's author"))
             continue
+        if isinstance(plugin, NeedsPackages) and (
+            missing := missing_package(f"the {type_name} {kind[:-1]}", *plugin.packages)
+        ):
+            found.append(ConfigProblem(f"{at}.type", missing))
         keys = {key: value for key, value in raw.items() if key != "type"}
         config = _validate(model, keys, found, kind, name)
         found.extend(twin_problems(model, keys, (kind, name)))

@@ -1,7 +1,7 @@
 """The detectors as an sktime estimator: ``from tsdiff_monitor.detectors.sktime import SktimeDetector``.
 
 Follows https://www.sktime.net/en/stable/api_reference/detection.html and passes sktime's ``check_estimator``. Needs
-``pip install 'tsdiff-monitor[sktime]'``; nothing else in the package imports this module.
+sktime, which small machines leave out; nothing else in the package imports this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tsdiff_monitor.timeseries.frame import Frame, Series
 try:
     from sktime.detection.base import BaseDetector
 except ImportError as error:
-    raise ImportError("tsdiff_monitor.detectors.sktime needs sktime: pip install 'tsdiff-monitor[sktime]'") from error
+    raise ImportError("tsdiff_monitor.detectors.sktime needs sktime: pip install sktime") from error
 
 if TYPE_CHECKING:
     from tsdiff_monitor.detectors.protocol import Detector, Mode

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.errors import ModelError
+from tsdiff_monitor.system.extras import missing_package
 
 __all__ = ["OPSET", "export_onnx", "require_exporter"]
 
@@ -50,14 +51,8 @@ class _Denoise(nn.Module):
 
 def require_exporter() -> None:
     """Raises :class:`ModelError` when a package is missing that :func:`export_onnx` needs."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ModelError(
-            f"fitting with `runtime: onnx` needs the package {error.name}: pip install 'tsdiff-monitor[onnx]'"
-        ) from None
+    if missing := missing_package("fitting with `runtime: onnx`", "onnx", "onnxruntime", "onnxscript"):
+        raise ModelError(missing)
 
 
 def export_onnx(imputer: Imputer, *, window: int, metrics: int, precision: Literal["fp32", "int8"]) -> bytes:

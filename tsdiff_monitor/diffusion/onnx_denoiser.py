@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tsdiff_monitor.errors import ModelError
+from tsdiff_monitor.system.extras import missing_package
 from tsdiff_monitor.system.threads import threads
 
 __all__ = ["OnnxDenoiser"]
@@ -48,12 +49,10 @@ class OnnxDenoiser:
 
 
 def _session(graph: bytes) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ModelError(
-            "the model is for ONNX Runtime, which is not installed: pip install onnxruntime, or 'tsdiff-monitor[edge]'"
-        ) from None
+    if missing := missing_package("a model with `runtime: onnx`", "onnxruntime"):
+        raise ModelError(missing)
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads() or 0
     options.inter_op_num_threads = 1

@@ -21,6 +21,7 @@ from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.events.calendar_files import CalendarFiles
 from tsdiff_monitor.settings.fields import PositiveDuration, TimeZone
 from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.system.extras import missing_package
 from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["CalendarEntry", "Effect", "covered", "read_calendars"]
@@ -54,11 +55,24 @@ class CalendarEntry(StrictModel):
     @field_validator("cron")
     @classmethod
     def _known_cron(cls, cron: str | None) -> str | None:
+        if cron is None:
+            return None
+        if missing := missing_package("`cron` of a calendar", "croniter"):
+            raise ValueError(missing)
         from croniter import croniter
 
-        if cron is not None and (len(cron.split()) != 5 or not croniter.is_valid(cron)):
+        if len(cron.split()) != 5 or not croniter.is_valid(cron):
             raise ValueError(f"{cron!r} is no cron expression; write minute hour day month weekday, like 0 2 * * sun")
         return cron
+
+    @field_validator("ics")
+    @classmethod
+    def _readable_ics(cls, ics: Path | None) -> Path | None:
+        if ics is not None and (
+            missing := missing_package("`ics` of a calendar", "icalendar", "recurring_ical_events")
+        ):
+            raise ValueError(missing)
+        return ics
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

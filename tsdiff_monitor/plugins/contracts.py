@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ __all__ = [
     "History",
     "Incident",
     "Measured",
+    "NeedsPackages",
     "Notifier",
     "Query",
     "ReadRequest",
@@ -168,6 +169,18 @@ class Closable(Protocol):
     def close(self) -> None:
         """Release what is held; safe to call twice."""
         ...
+
+
+@runtime_checkable
+class NeedsPackages(Protocol):
+    """Optional: a plug-in whose class names packages that it imports only when it works.
+
+    A configuration with an entry of its type is refused where one of them is not installed, with the command that
+    installs it; the class itself, and so its keys, can be had without.
+    """
+
+    packages: ClassVar[tuple[str, ...]]
+    """Top-level modules, like ``("sqlalchemy",)``."""
 
 
 @runtime_checkable

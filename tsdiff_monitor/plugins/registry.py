@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Literal
 
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
+from tsdiff_monitor.system.extras import missing_package
 
 __all__ = ["Kind", "load_plugin", "plugin_types"]
 
@@ -26,6 +27,11 @@ def load_plugin(kind: Kind, type_name: str, *, key: str = "", file: str = "") ->
     for point in entry_points(group=f"tsdiff_monitor.{kind}", name=type_name):
         try:
             loaded = point.load()
+        except ModuleNotFoundError as error:
+            where = f"the plug-in {type_name!r} ({point.value})"
+            missing = error.name and missing_package(where, error.name.partition(".")[0])
+            problem = ConfigProblem(key, missing or f"{where} cannot be loaded: {error}")
+            raise ConfigError(file, [problem]) from error
         except Exception as error:  # a stranger's module may fail in any way; the user must learn which
             problem = ConfigProblem(key, f"the plug-in {type_name!r} ({point.value}) cannot be loaded: {error}")
             raise ConfigError(file, [problem]) from error

@@ -6,7 +6,7 @@ Protocol: https://prometheus.io/docs/specs/prw/remote_write_spec/. Prometheus it
 
 from __future__ import annotations
 
-import cramjam
+from typing import ClassVar
 
 from tsdiff_connectors.prometheus.remote_write_proto import write_request
 from tsdiff_connectors.queue.samples import Samples
@@ -27,6 +27,8 @@ _HEADERS = {
 class RemoteWriter(QueuedWriter):
     """A writer to whatever takes remote write."""
 
+    packages: ClassVar[tuple[str, ...]] = ("cramjam",)
+
     class Config(WriterOptions):
         """Prometheus remote write."""
 
@@ -43,6 +45,8 @@ class _Target:
         self._client = client
 
     def send(self, samples: Samples, *, retry: bool) -> None:
+        import cramjam
+
         body = bytes(cramjam.snappy.compress_raw(write_request(samples)))
         self._client.send("POST", "", content=body, headers=_HEADERS, retry=retry, what="remote write")
 

@@ -13,6 +13,7 @@ from tsdiff_connectors.sql.parser import parse_condition
 from tsdiff_monitor.settings.durations import Duration
 from tsdiff_monitor.settings.fields import PositiveDuration, TimeZone
 from tsdiff_monitor.settings.model import StrictModel
+from tsdiff_monitor.system.extras import missing_package
 
 __all__ = ["SqlConfig", "TimeUnit"]
 
@@ -72,6 +73,9 @@ class SqlConfig(StrictModel):
     def _an_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not re.match(r"[a-z0-9_+]+://", url.get_secret_value().strip()):
             raise ValueError("this is no address of a database; write it like postgresql://user:password@host/name")
+        postgres = url is not None and re.match(r"postgres(ql)?(\+psycopg)?://", url.get_secret_value().strip())
+        if postgres and (missing := missing_package("PostgreSQL", "psycopg")):
+            raise ValueError(missing)
         return url
 
     @field_validator("lateness")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from tsdiff_connectors.sql.parser import ExpressionError, parse_feature
 from tsdiff_connectors.sql.syntax import Feature
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Context, Extent, Incident, Query, Reading, ReadRequest
+from tsdiff_monitor.system.extras import missing_package
 from tsdiff_monitor.timeseries.frame import Group
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class SqlReader:
     """A reader and a history over a table of events."""
 
     Config = SqlConfig
+    packages: ClassVar[tuple[str, ...]] = ("sqlalchemy",)
 
     def __init__(self, config: SqlConfig, context: Context) -> None:
         self._config = config
@@ -89,15 +91,11 @@ class SqlReader:
 
     def _run(self, work: Callable[[sa.Connection, Source], T]) -> T:
         """Do ``work`` on a connection, with what is known of the source; errors say which reader they come from."""
-        try:
-            from tsdiff_connectors.sql.database import Database
-            from tsdiff_connectors.sql.session import describe_source
-        except ModuleNotFoundError as error:
-            raise SourceError(
-                f"reader {self._name!r}: {error.name} is not installed; pip install sqlalchemy",
-                reason="config",
-                recoverable=False,
-            ) from None
+        if missing := missing_package("the sql reader", *self.packages):
+            raise SourceError(f"reader {self._name!r}: {missing}", reason="config", recoverable=False)
+        from tsdiff_connectors.sql.database import Database
+        from tsdiff_connectors.sql.session import describe_source
+
         with self._lock:
             if self._database is None:
                 self._database = Database(self._config)

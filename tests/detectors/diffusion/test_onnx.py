@@ -291,8 +291,8 @@ for attempt in (
     done = python(code, "onnxruntime,onnxscript", folder, tmp_path)
     assert done.returncode == 0, done.stderr
     edge, exporter, fit, load, shared = done.stdout.splitlines()
-    assert "ONNX Runtime, which is not installed: pip install onnxruntime, or 'tsdiff-monitor[edge]'" in edge
-    assert "needs the package onnxruntime: pip install 'tsdiff-monitor[onnx]'" in exporter
+    assert edge == "a model with `runtime: onnx` needs onnxruntime: pip install 'tsdiff-monitor[onnx]'"
+    assert exporter == "fitting with `runtime: onnx` needs onnxruntime: pip install 'tsdiff-monitor[onnx]'"
     assert "fitting needs torch" in fit
     assert "or fit on another machine with `runtime: onnx`" in fit
     assert "is for torch, which is not installed" in load

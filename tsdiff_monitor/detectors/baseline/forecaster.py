@@ -18,6 +18,7 @@ from tsdiff_monitor.detectors.baseline.smoothing import hidden_rows
 from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.settings.suggest import did_you_mean
+from tsdiff_monitor.system.extras import missing_package
 
 __all__ = ["Forecaster"]
 
@@ -81,10 +82,10 @@ class Forecaster(StrictModel):
 @cache
 def _forecasters() -> Mapping[str, Any]:
     """sktime's forecasters by name."""
-    try:
-        from sktime.registry import all_estimators
-    except ImportError:
-        raise DataError("the method `forecaster` needs sktime: pip install 'tsdiff-monitor[sktime]'") from None
+    if missing := missing_package("the method `forecaster`", "sktime"):
+        raise DataError(missing)
+    from sktime.registry import all_estimators
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return dict(all_estimators("forecaster"))
