@@ -67,7 +67,7 @@ def test_a_notifier_that_cannot_deliver(cli: Callable[..., Any], config: Path, t
     """Its own words, without the secret, and exit code 1; nothing is stored."""
     outcome = cli("test-notify", "hook", "--config.file", config)
     assert outcome.code == 1
-    assert "cannot reach http://127.0.0.1:9" in outcome.err
+    assert "http://127.0.0.1:9: the connection failed" in outcome.err
     assert "hunter2" not in outcome.err + outcome.out
     assert not (tmp_path / "data").exists()
 

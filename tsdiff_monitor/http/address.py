@@ -51,7 +51,7 @@ class Address:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether ``user:password@`` stood in it."""
+        """True where ``user:password@`` stood in it."""
         return bool(self.username or self.password)
 
     def join(self, path: str) -> httpx.URL:
@@ -60,7 +60,7 @@ class Address:
         return self.url.copy_with(path=below) if path else self.url
 
     def secrets(self) -> tuple[str, ...]:
-        """What of it must never be shown."""
+        """The parts that must never be shown."""
         return tuple(
             secret for secret in (self.password, *(value for _, value in self.url.params.multi_items())) if secret
         )

@@ -193,7 +193,7 @@ class HttpClient:
             try:
                 identity = identify(exchange.address, self._options)
                 client = stack.enter_context(self._pool.borrow(url, own=own))
-            except ConfigError as error:  # a file may be back, or be mended, at the next call
+            except ConfigError as error:  # a file may be back, or be corrected, at the next call
                 raise exchange.failure(str(error), reason="config") from None
             exchange.secrets.update(identity.secrets)
             headers = httpx.Headers(self._general_headers())
@@ -213,7 +213,7 @@ class HttpClient:
         return read_body(exchange, answer, self._deadline, self._limits.response_bytes)
 
     def _beginning(self, exchange: Exchange, answer: httpx.Response, most: int) -> bytes:
-        """What comes of the body before it breaks off, or is late, or has ``most`` bytes."""
+        """The body until it breaks off, is late, or has ``most`` bytes."""
         came = bytearray()
         try:
             for piece in read_body(exchange, answer, self._deadline, sys.maxsize) if most else ():

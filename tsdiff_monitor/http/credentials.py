@@ -22,7 +22,7 @@ class Identity:
 
 
 def identify(address: Address, options: ConnectionOptions) -> Identity:
-    """Who we are now. Raises :class:`ConfigError` when a secret's file cannot be used."""
+    """Headers and credentials as they are now. Raises :class:`ConfigError` when a secret's file cannot be used."""
     headers = {name: value.get_secret_value() for name, value in options.http_headers.items()}
     secrets = [*headers.values(), *address.secrets()]
     if options.proxy_url is not None:

@@ -30,7 +30,7 @@ class Exchange:
     address: Address
     """The server asked, with the credentials that stood in its address."""
     path: str
-    """What the caller asked for below the server's address; messages show it, and of ``url`` only its host. Empty for
+    """Path below the server's address; messages show it, and of ``url`` only its host. Empty for
     a whole address, the path of which may be a secret."""
     url: httpx.URL
     headers: dict[str, str]
@@ -43,7 +43,7 @@ class Exchange:
     remedies: Mapping[int, str]
     """Status to what the user can do about it."""
     show_answer: bool
-    """Whether messages may quote what the server says of a refusal."""
+    """True where messages may quote the server's text."""
     deadline: float
     """In seconds of ``monotonic``."""
     monotonic: Callable[[], float]
@@ -55,7 +55,7 @@ class Exchange:
         return self.deadline - self.monotonic()
 
     def timeout(self) -> httpx.Timeout:
-        """How long to wait for each step, within what is left. Raises :class:`HttpFailure` when nothing is."""
+        """Time-outs of each step, within what is left. Raises :class:`HttpFailure` when nothing is."""
         left = self.left
         if left <= 0:
             raise self.too_late()
@@ -63,7 +63,7 @@ class Exchange:
         return httpx.Timeout(min(self.limits.read, left), connect=connect, pool=connect)
 
     def failure(self, said: str, **details: Any) -> HttpFailure:
-        """A failure of this exchange: who was asked for what, and what happened."""
+        """A failure of this exchange: who was asked for what, and the cause."""
         where = f"{safe_url(self.url)}/{self.path.lstrip('/')}" if self.path else safe_url(self.url)
         message = ": ".join(filter(None, (self.what, where, said)))
         return HttpFailure(without_secrets(message, self.secrets), **details)
@@ -102,12 +102,12 @@ class Exchange:
                 raise self.too_late() from error
             reason, retried = transport_reason(error)
             failure = self.failure(self._words(error, reason), reason=reason, retried=retried)
-            # Garbage may repeat what was sent; then the cause is not told, lest a traceback shows it.
+            # Garbage may repeat what was sent; then the cause is left out, lest a traceback shows it.
             repeats = without_secrets(repr(error), self.secrets) != repr(error)
             raise failure from (None if repeats else error)
 
     def _relief(self) -> str:
-        """What helps a server that is too slow."""
+        """Advice for a server that is too slow."""
         return "ask for less at once" if self.show_answer else "check the server"
 
     def _words(self, error: httpx.TransportError, reason: str) -> str:
@@ -140,10 +140,10 @@ def _leads_to(answer: httpx.Response) -> str:
 
 
 def _gist(body: str) -> str:
-    """What a server says about a failure, in a line: its JSON's ``error`` or ``message``, or its text; no pages."""
+    """The server's own text about a failure, in a line: its JSON's ``error`` or ``message``, or its text; no pages."""
     try:
-        told = json.loads(body)
-        said = str(told.get("error") or told.get("message") or "") if isinstance(told, dict) else ""
+        found = json.loads(body)
+        said = str(found.get("error") or found.get("message") or "") if isinstance(found, dict) else ""
     except ValueError:
         said = "" if body.startswith("<") else body
     return " ".join(said.split())[:_GIST_SHOWN]

@@ -1,7 +1,7 @@
-"""What can go wrong between us and a server, each with a stable reason, in words without secrets.
+"""Failures of an exchange with a server, each with a stable reason, in words without secrets.
 
 =============== ============================================================= ===========
-reason          what happened                                                 recoverable
+reason          failure                                                       recoverable
 =============== ============================================================= ===========
 timeout         no connection, no data or no end in time; status 408          yes
 connect         refused, reset, cut off mid-answer, unknown host              yes
@@ -62,13 +62,13 @@ class HttpFailure(Exception):  # noqa: N818 (not the error that a user sees: it 
         self.status = status
         """The status that the server answered with; None where it did not."""
         self.recoverable = reason not in _FINAL or status == _TOO_EARLY
-        """Whether the same request may succeed later."""
+        """True where the same request may succeed later."""
         self.retry_after = retry_after
         """Seconds that the server asked to wait; None where it did not."""
         self.body = body
-        """What the server said, without secrets, at most 2,000 characters."""
+        """Text of the server's answer, without secrets, at most 2,000 characters."""
         self.retried = retried
-        """Whether the client itself tries again after it."""
+        """True where the client itself tries again after it."""
         super().__init__(message)
 
     def source_error(self, where: str = "") -> SourceError:
@@ -112,7 +112,7 @@ def transport_reason(error: httpx.TransportError) -> tuple[str, bool]:
 
 
 def tls_words(error: BaseException) -> str:
-    """What is wrong with the certificates, and which key mends it; empty where TLS is not to blame."""
+    """Description of a certificate problem and of the setting that fixes it; empty where TLS is not to blame."""
     port = "write http:// in `url`, or correct the port"
     return tls.tls_words(error, host="check the host in `url`", port=port)
 

@@ -78,7 +78,8 @@ class TlsConfig(StrictModel):
     server_name: str | None = Field(default=None, min_length=1)
     """The name to expect in the server's certificate, where it is not the host of the address."""
     insecure_skip_verify: bool = False
-    """Trust whoever answers. Anyone in between can then read and change everything, credentials included."""
+    """Do not verify the server's certificate. Anyone in between can then read and change everything, credentials
+    included."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -107,5 +108,5 @@ def check_headers(headers: dict[str, SecretStr], *, who: str, own: Collection[st
 
 
 def fits_header(value: str) -> bool:
-    """Whether a header can carry ``value``: one line of printable ASCII, or nothing."""
+    """True where a header can carry ``value``: one line of printable ASCII, or nothing."""
     return re.fullmatch(r"[\x20-\x7e]*", value) is not None

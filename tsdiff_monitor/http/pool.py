@@ -18,7 +18,7 @@ from tsdiff_monitor.http.transport import Deadline, DeadlineTransport
 __all__ = ["ClientPool"]
 
 _Key = tuple[bool, bool]
-"""Whether for the server itself, and whether over TLS."""
+"""For the server itself or another host; over TLS or not."""
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ class ClientPool:
                     entry.client.close()
 
     def close(self) -> None:
-        """Close what nobody uses; the rest closes when its exchange ends. Safe to call twice."""
+        """Close idle clients; the rest close when their exchange ends. Safe to call twice."""
         with self._lock:
             for key in tuple(self._entries):
                 self._retire(key)
@@ -78,7 +78,7 @@ class ClientPool:
     def _make(self, own: bool, secure: bool) -> httpx.Client:
         options, transport = self._options, self._transport
         if transport is None:
-            # Reading the authorities takes a while: a plain connection gets an empty context, which trusts nobody.
+            # Reading the authorities takes a while: a plain connection gets an empty one, which trusts no authority.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             if secure:
                 context = make_context(options.tls_config, with_certificate=own)

@@ -1,4 +1,4 @@
-"""Where a redirect leads, and when it is not followed."""
+"""Targets of redirects, and those that are not followed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROTOCOL = ("accept", "accept-encoding", "content-type", "content-encoding", "x
 
 
 def redirect_target(exchange: Exchange, answer: httpx.Response, hop: int) -> httpx.URL | None:
-    """Where to go on; None when the answer is no redirect or redirects are not followed.
+    """The address to go on at; None when the answer is no redirect or redirects are not followed.
 
     Raises :class:`~tsdiff_monitor.http.failure.HttpFailure` (``redirect``) for one that leads nowhere, gives up
     the encryption, or would lose what was sent: after 301, 302 and 303 clients ask with GET, without the body.
@@ -45,5 +45,5 @@ def redirect_target(exchange: Exchange, answer: httpx.Response, hop: int) -> htt
 
 
 def headers_for_strangers(headers: dict[str, str]) -> dict[str, str]:
-    """What another host may see: how the request is written, not who sends it."""
+    """Headers that another host may see: they say how the request is written, not who sends it."""
     return {name: value for name, value in headers.items() if name.lower() in _PROTOCOL}

@@ -1,4 +1,4 @@
-"""What is given to the client and what comes back: requests, answers, and what the host lends it."""
+"""Requests, answers and the context of the HTTP client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Parameters = Mapping[str, Value | Sequence[Value] | None]
 
 
 class HttpContext(Protocol):
-    """What the client needs of the host; :class:`tsdiff_monitor.plugins.Context` has it all."""
+    """Services of the host that the client needs; :class:`tsdiff_monitor.plugins.Context` has it all."""
 
     @property
     def name(self) -> str:
@@ -63,12 +63,12 @@ class HttpResponse:
 
 
 def success(status: int) -> bool:
-    """Whether a status is 2xx."""
+    """True for a status of 2xx."""
     return 200 <= status < 300
 
 
 class RequestParts(TypedDict, total=False):
-    """What may be given with a request's method and path."""
+    """Optional parts of a request."""
 
     params: Parameters | None
     """For the address, behind ``?``."""

@@ -18,7 +18,7 @@ _PATH, _TOKEN = 8, 16  # characters: shorter ones are words of every message
 
 
 def basic_credentials(username: str, password: str) -> str:
-    """What stands behind ``Basic`` in the header (RFC 7617, UTF-8)."""
+    """Value behind ``Basic`` in the header (RFC 7617, UTF-8)."""
     return base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 

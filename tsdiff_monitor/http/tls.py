@@ -13,7 +13,7 @@ from tsdiff_monitor.http.options import TlsConfig
 __all__ = ["Material", "make_context", "read_material", "tls_error", "tls_words"]
 
 Material = tuple[bytes, ...]
-"""What the files hold: two contexts made of the same material are the same."""
+"""Content of the files: two contexts made of the same material are the same."""
 
 
 def read_material(tls: TlsConfig) -> Material:
@@ -61,7 +61,7 @@ def make_context(tls: TlsConfig, *, with_certificate: bool = True) -> ssl.SSLCon
 
 
 def tls_words(error: BaseException, *, host: str = "check the host", port: str = "check the port") -> str:
-    """What is wrong with the certificates, and which key mends it; empty where TLS is not to blame.
+    """Description of a certificate problem and of the setting that fixes it; empty where TLS is not to blame.
 
     ``host`` and ``port`` say what to do where the certificate is another host's, and where the port does not speak TLS.
     """

@@ -40,7 +40,7 @@ class Deadline(threading.local):
 
     @property
     def over(self) -> bool:
-        """Whether it has passed."""
+        """True once it has passed."""
         return self._monotonic() >= self.at
 
 

@@ -1,4 +1,4 @@
-"""What an event is called in Alertmanager: labels that stay the same, annotations that tell the numbers.
+"""An event's names in Alertmanager: labels that stay the same, annotations that give the numbers.
 
 Names: https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
 """
@@ -39,7 +39,7 @@ def labels_of(group: Group, own: Mapping[str, str], extra: Mapping[str, str]) ->
 
 
 def annotations_of(change: EventChange) -> dict[str, str]:
-    """What people read: a title, the message, its numbers one by one, and the links."""
+    """Text for people: a title, the message, its numbers one by one, and the links."""
     event = change.event
     found = {
         "summary": title_text(change),
@@ -63,7 +63,7 @@ def annotations_of(change: EventChange) -> dict[str, str]:
 
 
 def link_of(change: EventChange) -> str | None:
-    """Where the alert's source link leads: the dashboard, or else the first link; None where there is none."""
+    """Target of the alert's source link: the dashboard, or else the first link; None where there is none."""
     links = change.details.links
     found = links.get("dashboard") or next(iter(links.values()), "")
     return found if parse_url(found) is not None else None

@@ -108,7 +108,7 @@ class AlertmanagerNotifier:
 
     @property
     def refresh_every(self) -> timedelta:
-        """How often :meth:`refresh` is to be called."""
+        """Interval between calls of :meth:`refresh`."""
         return self._config.resend_every
 
     @property
@@ -152,7 +152,7 @@ class AlertmanagerNotifier:
         self._sender.close()
 
     def _takes_over(self, change: EventChange) -> bool:
-        """Whether the alert is this event's to change: not when a newer event of the group has it by now.
+        """True where the alert is this event's to change: not when a newer event of the group has it by now.
 
         A late retry would otherwise resolve what is firing.
         """

@@ -1,4 +1,4 @@
-"""What an SMTP conversation that failed means: words for people, a reason, and whether a retry may help.
+"""Failures of SMTP: words for people, a reason, and whether a retry may help.
 
 Codes: https://www.rfc-editor.org/rfc/rfc5321#section-4.2 (4yz: for now, 5yz: for good) and RFC 3463 (``5.3.4``).
 """
@@ -33,7 +33,7 @@ def failure_of(error: smtplib.SMTPException | OSError, secrets: Sequence[str] = 
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, reply = min(error.recipients.values(), key=lambda reply: reply[0])  # one 4yz is worth a retry
         names = shorten(", ".join(sorted(error.recipients)), _SHOWN)
-        return _judged(f"nobody of {names} is accepted", code, _text(reply, secrets), "recipient")
+        return _judged(f"none of {names} is accepted", code, _text(reply, secrets), "recipient")
     if isinstance(error, smtplib.SMTPResponseException):
         answer = _text(error.smtp_error, secrets)
         if isinstance(error, smtplib.SMTPSenderRefused) and not _is_size(error.smtp_code, answer):
@@ -73,7 +73,7 @@ def _is_size(code: int, answer: str) -> bool:
 
 
 def _text(answer: bytes | str, secrets: Sequence[str]) -> str:
-    """What the server said in one line, without secrets, also not as the login sends them."""
+    """The server's answer in one line, without secrets, also not as the login sends them."""
     said = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
     for secret in secrets:
         for form in (secret, base64.b64encode(secret.encode()).decode("ascii")):

@@ -46,7 +46,7 @@ def mailbox(text: str) -> Address:
         raise ValueError(f"{text!r} is no mail address; write it like oncall@example.org or Words <oncall@example.org>")
     try:
         return Address(display_name=(match["name"] or "").strip().strip('"'), addr_spec=spec)
-    except Exception as error:  # the parser of the standard library raises whatever comes to it
+    except Exception as error:  # the parser of the standard library raises errors of any kind
         raise ValueError(f"{text!r} is no mail address; write it like oncall@example.org") from error
 
 
@@ -145,5 +145,5 @@ def _token(event_id: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """``text`` with whatever UTF-8 cannot carry replaced."""
+    """``text`` with all that UTF-8 cannot carry replaced."""
     return text.encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
 """Sends an event's changes by mail, over SMTP: https://www.rfc-editor.org/rfc/rfc5321 and, for TLS, RFC 3207 and 8314.
 
 =============== ======================================================= ===========
-reason          what happened                                           recoverable
+reason          failure                                                 recoverable
 =============== ======================================================= ===========
 connect         refused, cut off, unknown host                          yes
 timeout         no answer in time                                       yes
@@ -117,7 +117,7 @@ class EmailNotifier:
         picture, failed = None, ""
         try:
             picture = self._picture(change)
-        except Exception as error:  # whatever a drawing library raises: the words matter more
+        except Exception as error:  # any error of a drawing library: the text matters more
             failed = type(error).__name__
         try:
             self._send(self._composed(change, picture))
@@ -131,7 +131,7 @@ class EmailNotifier:
             _log.warning("the picture of a mail failed", notifier=self._context.name, key=change.key, error=failed)
 
     def stats(self) -> Mapping[str, float]:
-        """How many mails went without their picture."""
+        """Number of mails without their picture."""
         return {"pictures_failed_total": self._pictures_failed}
 
     def _picture(self, change: EventChange) -> bytes | None:
@@ -152,7 +152,7 @@ class EmailNotifier:
         try:
             password = resolve_secret(config.password, config.password_file)
             context = None if config.security == "none" else make_context(config.tls_config)
-        except (ConfigError, ValueError) as error:  # the file may be back, or be mended, at the next try
+        except (ConfigError, ValueError) as error:  # the file may be back, or be corrected, at the next try
             raise self._failed(str(error), "config", recoverable=True) from None
         if password is not None and not password.isascii():
             raise self._failed("the password may hold ASCII only; choose another one", "config", recoverable=True)
@@ -169,7 +169,7 @@ class EmailNotifier:
             # without the cause: servers repeat what they were sent
             raise self._failed(f"{config.host}: {said}", reason, recoverable=recoverable) from None
         else:
-            with suppress(smtplib.SMTPException, OSError):  # it is delivered, whatever becomes of the farewell
+            with suppress(smtplib.SMTPException, OSError):  # it is delivered, even if the farewell fails
                 connection.quit()
         finally:
             if connection is not None:
@@ -209,7 +209,7 @@ class EmailNotifier:
 
 
 def _is_here(host: str) -> bool:
-    """Whether what is sent to ``host`` stays on this machine."""
+    """True where what is sent to ``host`` stays on this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

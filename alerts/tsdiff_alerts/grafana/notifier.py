@@ -82,7 +82,7 @@ class GrafanaNotifier:
     def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
         """Draw the event's region, or move its end. Raises :class:`DeliveryError`.
 
-        A region that was deleted is drawn anew. One that was drawn by a delivery nobody noted down is found again.
+        A region that was deleted is drawn anew. One that was drawn by a delivery without a receipt is found again.
         """
         body = _annotation(change, self._config.tags)
         known = (receipt or {}).get("id")
@@ -109,7 +109,7 @@ class GrafanaNotifier:
         self._sender.close()
 
     def _patched(self, number: str, body: dict[str, Any]) -> bool:
-        """Whether the annotation could be changed: to an editor, one that was deleted is forbidden, not missing."""
+        """True where the annotation could be changed: to an editor, one that was deleted is forbidden, not missing."""
         return self._call("PATCH", f"annotations/{number}", body, accept=_ABSENT, read=0).status not in _ABSENT
 
     def _earlier(self, event: Event) -> str | None:

@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 SHOWN_CULPRITS = 3
-"""How many culprits a message names; the rest is counted."""
+"""Number of culprits that a message names; the rest is counted."""
 
 _PREFIXES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
-_UNNAMED = 1e15 * 0.9995  # from here on units have names that nobody reads
+_UNNAMED = 1e15 * 0.9995  # from here on units have names that are hardly known
 _MOST_DIGITS = 8
 _NAMES = 100  # characters for the groups that an incident's headline names
 _SURENESS = ((4.0, "very sure"), (2.0, "sure"), (1.5, "fairly sure"), (1.0, "not very sure"))
@@ -105,7 +105,7 @@ def span_text(event: Event) -> str:
 
 
 def sureness_text(event: Event) -> str:
-    """How sure the monitor is that something is wrong, in words, and the score that says so."""
+    """The monitor's confidence in words, and the score behind it."""
     if event.kind == ABSENT:
         return "no values arrive, although the source answers"
     word = next((word for least, word in _SURENESS if event.peak >= least), "not sure")
@@ -118,9 +118,9 @@ def top_culprits(event: Event) -> tuple[tuple[Culprit, ...], int]:
 
 
 def rate_text(details: Details) -> str | None:
-    """How often this monitor cries wolf: ``This monitor lately: ...``; None where nothing is known.
+    """The monitor's recent alarm rate: ``This monitor lately: ...``; None where nothing is known.
 
-    Alarms count unless somebody marked them as real: without feedback nobody knows whether one was false.
+    Alarms count unless they are marked as real: without feedback it is unknown whether one was false.
     """
     allowed, seen = details.allowed_per_week, details.seen_per_week
     if seen is None:
@@ -174,7 +174,7 @@ _ENDED = {
 
 
 def headline(change: EventChange) -> str:
-    """One sentence: who, and what happened to it; before it, in capitals, what marks an event that is no real one."""
+    """One sentence: the group and its state; before it, in capitals, what marks an event that is no real one."""
     said = _SAID.get(change.event.kind, _SAID[ANOMALY])[change.change]
     if change.event.reason is not None and change.event.reason in _ENDED:
         said = _ENDED[change.event.reason]
@@ -188,7 +188,7 @@ def headline(change: EventChange) -> str:
 
 
 def who(event: Event) -> str:
-    """What an event is about: the monitor and the group, or of an incident how many groups."""
+    """Subject of an event: the monitor and the group, or of an incident how many groups."""
     if event.members:
         return printable(groups_text(event))
     return printable(event.monitor if not event.group else f"{event.monitor}: {group_name(event.group)}")

@@ -1,4 +1,4 @@
-"""A message as plain text: for mails, annotations, and whatever shows no more than text."""
+"""A message as plain text: for mails, annotations, and other places for text only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METRIC = 120
 
 
 def title_text(change: EventChange) -> str:
-    """Who, and what happened to it, in one line of at most 200 characters."""
+    """The group and its state in one line of at most 200 characters."""
     return shorten(headline(change), _TITLE)
 
 

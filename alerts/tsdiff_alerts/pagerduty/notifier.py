@@ -147,7 +147,7 @@ class PagerDutyNotifier:
 
 
 def _dedup_key(event_id: str) -> str:
-    """What ties an event's changes to one incident."""
+    """Key that ties an event's changes to one incident."""
     if len(event_id) <= _FIELD:
         return event_id
     return hashlib.sha256(event_id.encode("utf-8", "replace")).hexdigest()
@@ -170,7 +170,7 @@ def _custom_details(change: EventChange) -> dict[str, Any]:
 
 
 def _complaint(answer: HttpResponse) -> str:
-    """What PagerDuty says about an event that it refuses: ``{"message": ..., "errors": [...]}``."""
+    """PagerDuty's message about an event that it refuses: ``{"message": ..., "errors": [...]}``."""
     raw = answer.json()
     if not isinstance(raw, dict):
         return answer.text[:300] or "it does not say why"

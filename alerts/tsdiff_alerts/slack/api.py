@@ -95,7 +95,7 @@ class SlackApi(WebClient):
         self._sender.send("POST", url, content=content, headers={"Content-Type": kind}, read=0)
 
     def delivery_error(self, error: SlackApiError, what: str) -> DeliveryError:
-        """What a refusal means for the delivery; ``what`` says where."""
+        """Meaning of a refusal for the delivery; ``what`` says where."""
         code = code_of(error)
         refusal = refusal_of(code)
         needed = re.sub(r"[^\w:,.]", "", str(error.response.get("needed") or ""))[:100]

@@ -1,4 +1,4 @@
-"""What an event looks like in Slack: Block Kit within its limits, and nothing in a label that Slack would act on.
+"""An event as a Slack message: Block Kit within its limits, and nothing in a label that Slack would act on.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks (header 150 characters, section 3000, its fields 2000 each).
 Escaping: https://docs.slack.dev/messaging/formatting-message-text#escaping
@@ -75,12 +75,12 @@ def make_message(change: EventChange) -> Message:
 
 
 def state_of(event: Event) -> dict[str, str]:
-    """What of an event decides whether its next change is news."""
+    """Parts of an event that decide whether its next change is news."""
     return {"state": event.state, "severity": event.severity.value}
 
 
 def news(change: EventChange, known: Mapping[str, str]) -> str | None:
-    """What to say in the thread about an event last told of as ``known`` (:func:`state_of`); None where it is not much.
+    """Text for the thread about an event last posted as ``known`` (:func:`state_of`); None where it is not much.
 
     No label is part of it.
     """

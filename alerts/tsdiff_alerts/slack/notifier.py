@@ -73,7 +73,7 @@ class SlackNotifier:
         return post_by_webhook(self._sender, self._config, change, receipt or {})
 
     def stats(self) -> Mapping[str, float]:
-        """How many messages went without their picture."""
+        """Number of messages without their picture."""
         return {"pictures_failed_total": self._pictures_failed}
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class SlackNotifier:
         return posted
 
     def _update(self, api: SlackApi, message: Message, receipt: Receipt) -> bool:
-        """Whether the message is still there."""
+        """True where the message is still there."""
         from slack_sdk.errors import SlackApiError
 
         from tsdiff_alerts.slack.api import code_of

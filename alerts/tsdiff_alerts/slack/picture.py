@@ -18,13 +18,13 @@ __all__ = ["attach_picture"]
 def attach_picture(api: SlackApi, change: EventChange, channel: str, ts: str) -> str | None:
     """Upload the picture into the thread of ``ts``; its file's id, or None where there is nothing to draw.
 
-    Raises ``DeliveryError`` whatever goes wrong.
+    Raises ``DeliveryError`` for every failure.
     """
     from slack_sdk.errors import SlackApiError
 
     try:
         picture = draw(change)
-    except Exception as error:  # odd data may upset the drawing in ways nobody foresaw
+    except Exception as error:  # unusual data may break the drawing in unforeseen ways
         said = f"the picture cannot be drawn: {type(error).__name__}"
         raise DeliveryError(said, recoverable=False, reason="picture") from error
     if picture is None:

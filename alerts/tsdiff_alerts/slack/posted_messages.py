@@ -1,4 +1,4 @@
-"""Finds messages that were posted although nobody noted down where: those of a process that was killed right after
+"""Finds messages that were posted without a receipt: those of a process that was killed right after
 posting, and those whose answer got lost. Slack has no idempotency keys, but each message carries its event's id.
 
 The channel's history is read once after the start, and once after each post with an unknown outcome; without the
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PostedMessages:
-    """What the newest messages of a channel say about events. A channel given by name cannot be searched."""
+    """The newest messages of a channel, by event. A channel given by name cannot be searched."""
 
     def __init__(self, api: SlackApi, channel: str, name: str) -> None:
         self._api = api

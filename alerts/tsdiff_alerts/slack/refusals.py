@@ -1,4 +1,4 @@
-"""What Slack's error codes mean, whether trying again may help, and what a person can do about them.
+"""Slack's error codes: meaning, whether trying again may help, and what a person can do.
 
 Codes: https://docs.slack.dev/reference/methods/chat.postMessage#errors, and of webhooks
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
@@ -81,7 +81,7 @@ _FAMILIES = (
 
 
 def refusal_of(code: str) -> Refusal:
-    """What an error code means; one that nobody listed is not worth a retry."""
+    """Meaning of an error code; an unknown one is not worth a retry."""
     known = KNOWN_CODES.get(code)
     if known is not None:
         return known

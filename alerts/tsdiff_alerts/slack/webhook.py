@@ -33,7 +33,7 @@ def post_by_webhook(sender: DeliveryClient, options: SlackOptions, change: Event
 
 
 def _post(sender: DeliveryClient, options: SlackOptions, message: Message, *, plain: bool) -> str:
-    """The code of a refusal that plain text may mend; any other one is raised."""
+    """The code of a refusal that plain text may avoid; any other one is raised."""
     url = sender.address(options.webhook_url, options.webhook_url_file)
     body = {"text": message.text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
     if not plain:

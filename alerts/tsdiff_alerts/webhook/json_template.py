@@ -48,7 +48,7 @@ class JsonTemplate:
         return self._fill(_variables(change))
 
     def check(self) -> None:
-        """Fill it in for events of all kinds: without a group, culprits or links, with odd names, opened, resolved."""
+        """Fill it in for events of all kinds: without a group, culprits or links, unusual names, opened, resolved."""
         from tsdiff_monitor.testing.examples import example_change, example_details
 
         events: tuple[dict[str, Any], ...] = (
@@ -95,7 +95,7 @@ class JsonTemplate:
 
 
 def _variables(change: EventChange) -> dict[str, Any]:
-    """What a template can name; ``docs/webhook-templates.md`` lists it."""
+    """Names for templates; ``docs/webhook-templates.md`` lists it."""
     raw = change.to_json()
     named, left = top_culprits(change.event)
     return {
@@ -151,7 +151,7 @@ def _plain(value: Any) -> Any:
 
 
 def _guarded(place: str, step: Callable[[], Any]) -> Any:
-    """What ``step`` returns; what goes wrong in a template is said with its place."""
+    """Result of ``step``; errors in a template name their place."""
     from jinja2 import TemplateError, UndefinedError
 
     try:
@@ -163,5 +163,5 @@ def _guarded(place: str, step: Callable[[], Any]) -> Any:
         line = getattr(error, "lineno", None)
         where = f"{place}, line {line}" if line and line > 1 else place
         raise TemplateProblem(f"{where}: {error.message or type(error).__name__}") from None
-    except Exception as error:  # filters and arithmetic on whatever the event holds
+    except Exception as error:  # filters and arithmetic on any value that an event may hold
         raise TemplateProblem(f"{place}: {type(error).__name__}: {error}") from None

@@ -15,7 +15,7 @@ from tsdiff_monitor.errors import SourceError
 __all__ = ["Culprits", "Span", "labelled_spans", "merged", "read_culprits"]
 
 _PAUSE_STEPS = 10
-"""A run of anomalous rows ends where the recording pauses longer: what happened in between nobody has labelled."""
+"""A run of anomalous rows ends where the recording pauses longer: the time in between has no labels."""
 
 Culprits = Mapping[str, tuple[tuple[int, int, tuple[int, ...]], ...]]
 """By file: first and (exclusive) last row among those to be scored, and the anomalous metrics counted from 0."""

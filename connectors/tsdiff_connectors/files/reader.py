@@ -44,7 +44,7 @@ class FilesReader:
         path: _Path | _Paths
         """A `.parquet`, `.pq` or `.csv` file, a glob of them (`data/*.parquet`, `**` for any depth), or a list."""
         format: Layout | None = None
-        """`wide` (a column per metric) or `long` (`t`, `series`, `value`); told by the columns when left out."""
+        """`wide` (a column per metric) or `long` (`t`, `series`, `value`); derived from the columns when left out."""
         fit_fraction: float = Field(default=0.5, gt=0, lt=1)
         """Share of the rows, the oldest, that is fit on where a file has no `split` column."""
         labels: dict[str, str] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the parsers of answers have in common: series gathered from pieces, and columns made numbers."""
+"""Shared by the parsers of answers: series gathered from pieces, and columns made numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the InfluxDB reader can be told, and which keys each version of the server takes."""
+"""Configuration of the InfluxDB reader, and the keys that each version of the server takes."""
 
 from __future__ import annotations
 
@@ -108,4 +108,4 @@ class InfluxConfig(HttpOptions):
         if Address.parse(self.url).url.query:
             yield "`url` carries parameters, which the client for version 2 cannot send; put them into `http_headers`"
         if self.tls_config.server_name is not None:
-            yield "`tls_config.server_name` cannot be told to the client for version 2; put that name into `url`"
+            yield "`tls_config.server_name` cannot be given to the client for version 2; put that name into `url`"

@@ -139,7 +139,7 @@ class _Call:
                 self._response.close()
         except csv.Error as error:
             self.error = GarbledError(f"not CSV: {error}")
-        except Exception as error:  # whatever it is must reach the thread that waits
+        except Exception as error:  # any error must reach the thread that waits
             self.error = error
         finally:
             done()
@@ -211,6 +211,6 @@ def _make_client(address: Address, config: InfluxConfig, headers: Mapping[str, s
     for name, value in headers.items():
         client.api_client.set_default_header(name, value)
     if tls.insecure_skip_verify:
-        # The user has said that whoever answers is trusted; a warning at each request would only say it again.
+        # The user has turned verification off; a warning at each request would only say it again.
         disable_warnings(InsecureRequestWarning)
     return client

@@ -1,4 +1,4 @@
-"""What ``influxdb-client`` and urllib3 raise, as failures with the reasons that all connectors share."""
+"""Errors of ``influxdb-client`` and urllib3 as failures with the reasons that all connectors share."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _status_failure(error: object, now: float) -> HttpFailure:
 
 
 def _cause(error: BaseException) -> str:
-    """What the system says of a connection that cannot be made, without the client's object addresses."""
+    """The system's message about a connection that cannot be made, without the client's object addresses."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

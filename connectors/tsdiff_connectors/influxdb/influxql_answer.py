@@ -15,7 +15,7 @@ from tsdiff_connectors.influxdb.columns import Answer, GarbledError, RefusedErro
 __all__ = ["InfluxqlAnswer"]
 
 VALUE = "value"
-"""A column of this name is the query's value, and is not told apart by a label ``_field``."""
+"""A column of this name is the query's value, and is not distinguished by a label ``_field``."""
 
 
 class InfluxqlAnswer:
@@ -56,7 +56,7 @@ class InfluxqlAnswer:
             self._seen = True
 
     def finish(self) -> Answer:
-        """What came. Raises :class:`GarbledError` for an answer that ended before it began."""
+        """The series read. Raises :class:`GarbledError` for an answer that ended before it began."""
         if not self._seen:
             raise GarbledError("the answer is empty")
         self.answer.partial = self._pending

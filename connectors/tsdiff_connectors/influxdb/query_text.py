@@ -1,7 +1,7 @@
 """Queries that users write in full: the span they are asked for put in, and what cannot work refused before it is sent.
 
 The names that stand for the span are those that people know from InfluxDB's own pages and from Grafana. A query without
-them would bring the same rows whatever was asked, so it is refused.
+them would bring the same rows for any request, so it is refused.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _WORDS |= {"day": "d", "week": "w"}
 
 
 def is_given(text: str, language: Language) -> bool:
-    """Whether ``text`` is in ``language``; else it must be in the short form."""
+    """True where ``text`` is in ``language``; else it must be in the short form."""
     pattern = _GIVEN["flux" if language == "flux" else "influxql"]
     return bool(pattern.search(text) if language == "flux" else pattern.match(text))
 
@@ -99,7 +99,7 @@ def fill_in(text: str, language: Language, start_ns: int, stop_ns: int, window_n
 
 
 def labels_ends(text: str, language: Language) -> bool:
-    """Whether the rows bear the end of their window, as Flux's ``aggregateWindow`` has it by default."""
+    """True where the rows bear the end of their window, as Flux's ``aggregateWindow`` has it by default."""
     if language != "flux":
         return False
     code = _code(text, language)

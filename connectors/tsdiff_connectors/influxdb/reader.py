@@ -34,7 +34,7 @@ _PASSING = ("timeout", "interrupted", "killed", "limit exceeded", "too many", "u
 
 @dataclass(frozen=True)
 class _RangeQuery:
-    """What is sent for one query: a text for each span, in ``language``; ``selection`` where it is in the short form.
+    """One query as it is sent: a text for each span, in ``language``; ``selection`` where it is in the short form.
 
     ``labels_ends``: the rows that come bear the ends of their windows.
     """
@@ -48,7 +48,7 @@ class _RangeQuery:
 
 @dataclass(frozen=True)
 class _Fetched:
-    """What one query brought, on the request's grid."""
+    """Result of one query on the request's grid."""
 
     samples: tuple[Samples, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class InfluxReader:
         return _fetched(query, asked, answers, where)
 
     def _asked(self, query: Query, request: ReadRequest) -> _RangeQuery:
-        """What is sent for a query. Raises ``ValueError`` for one that cannot work."""
+        """The query as it is sent. Raises ``ValueError`` for one that cannot work."""
         config, spoken = self._config, self._config.spoken
         now_ns = int(self._context.now() * 1e9)
         if is_given(query.expr, spoken):

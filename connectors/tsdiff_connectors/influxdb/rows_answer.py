@@ -60,7 +60,7 @@ class RowsAnswer:
             self._flush()
 
     def finish(self) -> Answer:
-        """What came; nothing at all is no error, the answer may have no rows."""
+        """The rows; none at all is no error, the answer may have no rows."""
         self._flush()
         return self.answer
 

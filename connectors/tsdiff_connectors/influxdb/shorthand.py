@@ -40,7 +40,7 @@ class Matcher:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a query in the short form asks for.
+    """A query in the short form, parsed.
 
     ``aggregate`` is one of :data:`AGGREGATES` or ``percentile``, then with ``percent``. Series that agree in the tags
     ``by`` are made one, their values pooled (their rates added up); None keeps every series apart.
@@ -90,7 +90,7 @@ class _Parser:
         return word
 
     def accepts(self, sign: str) -> bool:
-        """Whether ``sign`` comes next; it is then taken."""
+        """True where ``sign`` comes next; it is then taken."""
         match = _TOKEN.match(self._text, self._at)
         if match is None or match["sign"] != sign:
             return False

@@ -28,7 +28,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How one query is asked and its answer read."""
+    """Windows of one query, and the rows that they become."""
 
     window_ns: int
     zone: str | None
@@ -61,7 +61,7 @@ class WindowPlan:
         return self.floor(starts + 3 * _DAY // 2)
 
     def placed(self, times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where the samples (times ascending) stand on the request's grid."""
+        """Positions of the samples (times ascending) on the request's grid."""
         if not self.coarse:
             return times + self.offset_ns, values
         starts = self.floor(times)

@@ -30,7 +30,7 @@ _HEADERS = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class InfluxWriter(QueuedWriter):
-    """A writer to InfluxDB, or to whatever takes line protocol at one of its addresses."""
+    """A writer to InfluxDB, or to anything that takes line protocol at one of its addresses."""
 
     class Config(WriterOptions):
         """InfluxDB."""

@@ -61,7 +61,7 @@ def parse_answer(content: bytes) -> Answer:
 
 
 def server_message(body: str) -> str:
-    """What the server has to say in the body of a refusal, be it JSON or plain text; empty where it says nothing."""
+    """Message in the body of a refusal, JSON or plain text; empty where there is none."""
     try:
         said = _said(orjson.loads(body))
     except (orjson.JSONDecodeError, AttributeError):
@@ -114,8 +114,8 @@ def _numbers(blocks: list[bytes], samples: int) -> tuple[np.ndarray, np.ndarray]
     """Times (ms) and values, ``[samples]`` each."""
     text = b",".join(blocks)
     if b"N" in text or b"I" in text:
-        for odd in (b"NaN", b"+Inf", b"-Inf", b"Inf"):
-            text = text.replace(odd, b"null")
+        for special in (b"NaN", b"+Inf", b"-Inf", b"Inf"):
+            text = text.replace(special, b"null")
     numbers = orjson.loads(b"[" + text.translate(None, b'"[]') + b"]")
     if len(numbers) != 2 * samples:
         raise ValueError("a sample is not a time and a value")

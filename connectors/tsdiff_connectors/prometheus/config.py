@@ -1,4 +1,4 @@
-"""What the user writes under a reader of type ``prometheus``."""
+"""Configuration of the `prometheus` reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsdiff_monitor.settings.durations import Duration
 __all__ = ["MOST_POINTS", "PrometheusConfig"]
 
 MOST_POINTS = 11_000
-"""Points of a series that Prometheus answers at most, whatever its settings."""
+"""Points of a series that Prometheus answers at most, with any settings."""
 
 _OWN_PARAMETERS = {"query", "start", "end", "step"}
 

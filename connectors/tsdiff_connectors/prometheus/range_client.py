@@ -30,7 +30,7 @@ _TOO_MUCH = re.compile(
 
 @dataclass(frozen=True)
 class Notes:
-    """What the server remarked on an answer: ``warnings`` speak against keeping it, ``remarks`` do not.
+    """The server's remarks on an answer: ``warnings`` speak against keeping it, ``remarks`` do not.
 
     ``partial``: the server left something out.
     """

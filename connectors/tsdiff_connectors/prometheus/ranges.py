@@ -37,7 +37,7 @@ class Range:
 
     @property
     def aligned(self) -> bool:
-        """Whether all points are multiples of the step: servers may move those of other requests."""
+        """True where all points are multiples of the step: servers may move those of other requests."""
         return self.start % self.step == 0
 
 

@@ -64,7 +64,7 @@ class PrometheusReader:
 
         The server's warnings are passed on with the query's name, and ``partial`` is set where it says that it left
         something out. Raises :class:`SourceError` naming the query: what the server refuses or cannot answer, and
-        series that are too many or cannot be told apart.
+        series that are too many or cannot be distinguished.
         """
         remarks: list[str] = []
         reading = self._cache.read(request, lambda asked: self._fetch(asked, remarks))

@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 class RemoteWriter(QueuedWriter):
-    """A writer to whatever takes remote write."""
+    """A writer to any receiver of remote write."""
 
     packages: ClassVar[tuple[str, ...]] = ("cramjam",)
 

@@ -38,7 +38,7 @@ _SETTLED = (
 
 
 class Verdict(enum.Enum):
-    """What a failure says about the samples that were sent."""
+    """Meaning of a failure for the samples that were sent."""
 
     down = "down"  # nothing: the target cannot take any now
     target_down = "target_down"  # perhaps something: it failed over them (500)
@@ -59,14 +59,14 @@ class Refusal:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch."""
+    """Outcome of a batch."""
 
     accepted: int = 0
     refusals: list[Refusal] = field(default_factory=list)
 
 
 def judge(failure: HttpFailure) -> Verdict:
-    """What a failed request says about its samples."""
+    """Meaning of a failed request for its samples."""
     if failure.status == 409:  # Thanos: https://thanos.io/tip/components/receive.md/
         return Verdict.settled
     if failure.status in (400, 413, 422):
@@ -89,7 +89,7 @@ class PoisonSampleBisector:
 
     @property
     def partly(self) -> bool:
-        """Whether a try that failed stored some of the samples first."""
+        """True where a try that failed stored some of the samples first."""
         return self._partly
 
     def deliver(self, samples: Samples, *, again: bool = False, give_up: bool = False) -> Outcome:
@@ -160,7 +160,7 @@ class _Attempt:
                 self._outcome.accepted += len(part)
 
     def _written(self, samples: Samples) -> bool:
-        """Whether an earlier try stored all, and only its answer was lost.
+        """True where an earlier try stored all, and only its answer was lost.
 
         Prometheus then refuses all but the newest sample of each series. A series' oldest sample is a safe question:
         should it be accepted, those after it still can be.

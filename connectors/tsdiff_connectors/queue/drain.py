@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Target(Protocol):
-    """Where samples go."""
+    """A store that samples are sent to."""
 
     def send(self, samples: Samples, *, retry: bool) -> None:
         """Store the samples, all or (when it raises) any of them; ``retry``: it may try again by itself.
@@ -177,7 +177,7 @@ class Drain:
 
 
 def _untouched(failure: HttpFailure) -> bool:
-    """Whether the target has certainly stored nothing of what was sent."""
+    """True where the target has certainly stored nothing of what was sent."""
     if failure.status is None:
         return isinstance(failure.__cause__, (httpx.ConnectError, httpx.ConnectTimeout))
     return failure.status in _NOT_TAKEN

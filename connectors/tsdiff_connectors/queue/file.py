@@ -54,7 +54,7 @@ _log = structlog.get_logger(__name__)
 
 
 class QueueFile:
-    """The database at ``path`` (None: in memory), opened at its first use and then told to ``opened``.
+    """The database at ``path`` (None: in memory), opened at its first use and then given to ``opened``.
 
     ``now`` gives Unix seconds, for the name of a damaged file; ``factory`` is the connection class.
     """

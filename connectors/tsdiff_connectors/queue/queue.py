@@ -1,4 +1,4 @@
-"""What waits to be written, kept on disk in order until the target has taken it.
+"""Rows that wait to be written, kept on disk in order until the target has taken it.
 
 Rows and the time up to which each source has been taken are one transaction of a SQLite database. The layouts of series
 are kept once, so that a row of a group costs little more than its numbers.
@@ -28,7 +28,7 @@ _VACUUM_PAGES = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What became of rows: how many samples were taken, and how many older ones dropped to make room."""
+    """Outcome of adding rows: how many samples were taken, and how many older ones dropped to make room."""
 
     samples: int
     dropped: int
@@ -83,7 +83,7 @@ class WriteQueue:
 
     @property
     def samples(self) -> int:
-        """How many samples wait, as far as is known without opening the file."""
+        """Number of samples that wait, as far as is known without opening the file."""
         return self._samples
 
     def put(self, rows: ScoreRows) -> Put:
@@ -93,8 +93,8 @@ class WriteQueue:
     def head(self, max_samples: int) -> Head | None:
         """The oldest rows, of about ``max_samples`` together; None when nothing waits.
 
-        They go by their time, whoever wrote them when: Prometheus takes nothing that is an hour older than its newest
-        sample of any series. Until they are settled the same ones are given out again, whatever has come since.
+        They go by their time, in any order of writing: Prometheus takes nothing that is an hour older than its newest
+        sample of any series. Until they are settled the same ones are given out again, also when more have come since.
         """
         return self._file.use(lambda database: self._head(database, max_samples))
 
@@ -124,7 +124,7 @@ class WriteQueue:
         self._file.use(release)
 
     def waiting(self) -> Waiting:
-        """How much waits."""
+        """Samples and bytes that wait, and the time of the oldest row."""
 
         def waiting(database: Database) -> Waiting:
             with database.transaction() as connection:
@@ -224,7 +224,7 @@ class WriteQueue:
         return bytes(layout)
 
     def _tidy(self, database: Database) -> None:
-        """Once a day, forget what nobody needs any more, and give disk space back after a long outage."""
+        """Once a day, forget what is not needed any more, and give disk space back after a long outage."""
         if self._now() - self._tidied < _DAY:
             return
         self._tidied = self._now()

@@ -52,7 +52,7 @@ class ScoreRows:
 
     @property
     def samples(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return int(np.isfinite(self.values).sum())
 
     def rows(self, kept: slice | np.ndarray) -> ScoreRows:
@@ -114,15 +114,15 @@ def unpacked(layout: bytes) -> tuple[Labels, ...]:
 def _foreign(labels: Mapping[str, str]) -> dict[str, str]:
     """The labels of an input, under names that are valid and not ours."""
     found: dict[str, str] = {}
-    odd: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     for name, value in labels.items():
         if name in OWN_LABELS:
             found[f"exported_{name}"] = value
         elif re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name, re.ASCII):
             found[name] = value
         elif name != "__name__":
-            odd[name] = value
-    for name, value in odd.items():
+            renamed[name] = value
+    for name, value in renamed.items():
         plain = re.sub(r"[^a-zA-Z0-9_]", "_", name).lstrip("_")
         plain = plain if re.match(r"[a-zA-Z]", plain) else f"label_{plain}"
         if plain in found or plain in OWN_LABELS:  # two labels may not become one

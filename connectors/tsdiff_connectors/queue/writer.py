@@ -1,4 +1,4 @@
-"""What all writers to a store of series have in common: a queue on disk, and a thread that drains it.
+"""Base of all writers to a store of series: a queue on disk, and a thread that drains it.
 
 ``write`` only puts rows into the queue, so that a slow or dead target does not hold up scoring; the thread sends what
 waits, in order, in requests of many samples. While the target is down rows wait, also over a restart.
@@ -31,13 +31,13 @@ from tsdiff_monitor.timeseries.scores import ScoreBatch
 __all__ = ["QueuedWriter", "WriterOptions"]
 
 _CLOSE_SECONDS = 5.0
-"""How long closing may take: the process has about 30 s to end, and what is left waits on disk."""
+"""Limit for closing, in seconds: the process has about 30 s to end, and what is left waits on disk."""
 
 _log = structlog.get_logger(__name__)
 
 
 class WriterOptions(HttpOptions):
-    """What every writer over HTTP can be told, beside how the server is spoken to."""
+    """Keys of every writer over HTTP, beside those of the connection."""
 
     series: tuple[SeriesName, ...] = Field(default=SERIES, min_length=1)
     """Which series to write; `yhat`, `yhat_lower` and `yhat_upper` only come where a monitor has `provide_series`."""
@@ -146,7 +146,7 @@ class QueuedWriter:
         }
         try:
             waiting = self._queue.waiting()
-        except StoreError:  # a broken disk is told where rows are written
+        except StoreError:  # a broken disk is reported where rows are written
             return {**found, "queue_samples": self._queue.samples}
         oldest = 0.0 if waiting.oldest_ms is None else max(self._context.now() - waiting.oldest_ms / 1000, 0.0)
         return {
@@ -209,8 +209,8 @@ class QueuedWriter:
     def _step(self) -> bool:
         try:
             return self._drain.step()
-        except Exception as error:  # the thread must live on, whatever one batch does
-            if self._stopping:  # closed under its hands: nothing to tell
+        except Exception as error:  # the thread must survive any batch
+            if self._stopping:  # closed meanwhile; nothing to log
                 return False
             if isinstance(error, StoreError):
                 self._drain.failed("queue", str(error))

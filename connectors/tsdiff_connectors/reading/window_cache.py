@@ -38,7 +38,7 @@ class _Window:
 
     @property
     def missing(self) -> int:
-        """How many rows at the end lack values that may still come."""
+        """Number of rows at the end that lack values that may still come."""
         if not self.frames:
             return (self.last - self.first) // self.step
         gaps = np.concatenate([frame.observed[::-1].argmax(axis=0) for frame in self.frames.values()])
@@ -66,12 +66,12 @@ class WindowCache:
 
     @property
     def cells(self) -> int:
-        """How many cells (rows x series) are kept now."""
+        """Number of cells (rows x series) kept now."""
         with self._lock:
             return sum(window.cells for window in self._windows.values())
 
     def read(self, request: ReadRequest, fetch: Callable[[ReadRequest], Reading]) -> Reading:
-        """What ``fetch(request)`` would answer, asking it for as little as may be. Its errors pass through.
+        """The answer of ``fetch(request)``, asking it for as little as may be. Its errors pass through.
 
         ``fetch`` must answer frames of the whole span that it is asked for, without series that have no value in it,
         their columns in the order of the queries and then of their names (as

@@ -1,4 +1,4 @@
-"""What the user writes under a reader of type ``simulator``."""
+"""Configuration of the `simulator` reader."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def occurrences(config: SimulatorConfig, start_ms: int, end_ms: int) -> tuple[Oc
 
 
 def effects(fleet: Fleet, found: Sequence[Occurrence], time_ms: np.ndarray, step_ms: int) -> Effects:
-    """What these incidents change at the times ``time_ms[T]``; those of one kind and service add up."""
+    """Changes by these incidents at the times ``time_ms[T]``; those of one kind and service add up."""
     result = Effects.none(len(time_ms), len(fleet.names))
     for one in found:
         if one.incident.kind not in _STRENGTH:

@@ -32,7 +32,7 @@ _QUANTILE_NOISE = {"latency_p50_ms": 0.02, "latency_p95_ms": 0.035, "latency_p99
 
 @dataclass(frozen=True)
 class Effects:
-    """What incidents change at their source, each ``[T, S]`` and 0 in quiet times."""
+    """Changes by incidents at their source, each ``[T, S]`` and 0 in quiet times."""
 
     traffic_lost: np.ndarray
     """Share of the incoming requests that does not arrive, 0..1."""

@@ -1,4 +1,4 @@
-"""The reader: rows of the simulated fleet on the grid of a request, and the ground truth about its incidents."""
+"""The reader: rows of the simulated fleet on the grid of a request, and the labels of its incidents."""
 
 from __future__ import annotations
 

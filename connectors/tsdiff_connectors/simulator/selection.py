@@ -1,4 +1,4 @@
-"""What a request asks for: which metrics of which services, in which groups, under which names."""
+"""Selection of a request: which metrics of which services, in which groups, under which names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user writes to read from a database."""
+"""Configuration of the `sql` reader."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SqlConfig(StrictModel):
     time: _Name
     """Column with the time of the event: a number since the epoch, a timestamp, or (in SQLite) text in ISO 8601."""
     time_unit: TimeUnit | None = None
-    """What numbers in `time` and `arrival` count: `s`, `ms`, `us` or `ns`; told by their size when left out."""
+    """What numbers in `time` and `arrival` count: `s`, `ms`, `us` or `ns`; derived from their size when left out."""
     tz: TimeZone = "UTC"
     """Time zone (`Europe/Berlin`) of timestamps and texts that carry none."""
     arrival: _Name | None = None

@@ -1,4 +1,4 @@
-"""One database: a pool of read-only connections, and work on them that ends in time whatever the server does."""
+"""One database: a pool of read-only connections, and work on them that ends in time even if the server hangs."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ class Database:
         self._pool: tuple[sa.URL, sa.Engine] | None = None
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
-        """What ``work`` returns, done in one read-only transaction on one snapshot.
+        """Result of ``work``, run in one read-only transaction on one snapshot.
 
         Raises :class:`SourceError`: at the latest after `timeout`, even if the server says nothing any more.
         """
         url, engine = self._engine()
-        limit = min(self._config.statement_timeout, self._config.timeout)  # the server must not work on for nobody
+        limit = min(
+            self._config.statement_timeout, self._config.timeout
+        )  # the server must not work on after we have left
         task = _Task(engine, work, limit.total_seconds())
         threading.Thread(target=task.run, name="sql-reader", daemon=True).start()
         finished = task.wait(self._config.timeout.total_seconds())
@@ -150,7 +152,7 @@ class _Task:
             self._future.set_result(found)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it finished in time; otherwise its connection is cut, so that the thread ends soon."""
+        """True when it finished in time; otherwise its connection is cut, so that the thread ends soon."""
         with contextlib.suppress(TimeoutError):
             self._future.exception(seconds)
         if self._future.done():

@@ -18,7 +18,7 @@ from tsdiff_monitor.errors import SourceError
 __all__ = ["Events", "Kind", "describe"]
 
 Kind = Literal["number", "text", "boolean", "timestamp", "timestamptz", "date", "other"]
-"""What a column holds. `other` stands for types that compare as text (uuid, enum), and for those not known."""
+"""Kind of a column's values. `other` stands for types that compare as text (uuid, enum), and for those not known."""
 
 _Type = sa.types.TypeEngine[Any]
 
@@ -37,7 +37,7 @@ _OTHER: tuple[Kind, _Type] = ("other", sa.types.NullType())
 
 @dataclass(frozen=True)
 class Events:
-    """Where events are selected from. ``name`` is what messages call it."""
+    """Source of events. ``name`` is what messages call it."""
 
     name: str
     source: sa.FromClause

@@ -1,4 +1,4 @@
-"""What went wrong at the database, in the user's words and without secrets.
+"""Failures of the database, in the user's words and without secrets.
 
 PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """

@@ -76,10 +76,10 @@ class Groups:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the statements over one time column gave. Times are nanoseconds since the epoch.
+    """Results of the statements over one time column. Times are nanoseconds since the epoch.
 
     ``group [N]``, ``row [N]`` and ``values [N, F]`` hold the intervals with events; ``before_group [M]``,
-    ``before_newest [M]`` and ``before_since [M, S]`` what happened before them (S features ``seconds_since_last``).
+    ``before_newest [M]`` and ``before_since [M, S]`` the events before them (S features ``seconds_since_last``).
     """
 
     columns: Sequence[int]

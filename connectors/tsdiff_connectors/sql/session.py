@@ -1,4 +1,4 @@
-"""What is done on one connection: describe the source, run the statements, make frames of their answers."""
+"""Work on one connection: describe the source, run the statements, make frames of their answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Named = tuple[str, Feature]
 
 @dataclass(frozen=True)
 class Source:
-    """What the database said of the configured table or query."""
+    """Description of the configured table or query by the database."""
 
     events: Events
     time: TimeColumn
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def settled(self) -> bool:
-        """Whether asking again would bring nothing new."""
+        """True where asking again would bring nothing new."""
         return not self.time.empty and (self.arrival is None or not self.arrival.empty)
 
 

@@ -1,4 +1,4 @@
-"""Features as SQL: one statement for all features of a time column, one for what happened before the request.
+"""Features as SQL: one statement for all features of a time column, one for the events before the request.
 
 Each feature is an aggregate over a value that is NULL for events it does not count. Databases without
 ``percentile_cont`` number each interval's values in order and take the weighted mean of the two beside the quantile.
@@ -27,7 +27,7 @@ Statement: TypeAlias = "sa.Select[*tuple[Any, ...]]"
 
 @dataclass(frozen=True)
 class Scope:
-    """What all statements of a reading share. ``named`` are the features with the name of their query."""
+    """Scope shared by all statements of a reading. ``named`` are the features with the name of their query."""
 
     events: Events
     time: TimeColumn
@@ -77,11 +77,11 @@ def _chosen(scope: Scope, first_ns: int, last_ns: int, columns: Sequence[sa.Labe
     selected = selected.where(scope.time.between(first_ns, last_ns), *(key.is_not(sa.null()) for key in keys))
     if scope.where is not None:
         selected = selected.where(condition_sql(scope.where, scope.events, "`where`"))
-    return selected.subquery("happened")
+    return selected.subquery("earlier")
 
 
 def _value(scope: Scope, name: str, feature: Feature) -> Expression:
-    """What the feature aggregates: NULL for events that it does not count."""
+    """Value that the feature aggregates: NULL for events that it does not count."""
     where = f"query {name!r}"
     value: Expression
     if feature.function == "count":

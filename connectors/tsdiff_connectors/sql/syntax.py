@@ -1,4 +1,4 @@
-"""What a query asks for, as a tree: a feature, and the conditions that choose its events. Knows nothing of SQL."""
+"""A query as a tree: a feature, and the conditions that choose its events. Knows nothing of SQL."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ class Feature:
     quantile: float | None = None
     """Between 0 and 1, for the function ``quantile``."""
     of: Condition | None = None
-    """What ``share`` is the share of."""
+    """Base of ``share``."""
     where: Condition | None = None
     """Which events count at all."""
     by_arrival: bool = False
-    """Whether an event counts when it became known instead of when it happened."""
+    """True where an event counts at the time it became known, not at its own."""
 
 
 def columns_of(condition: Condition | None) -> set[str]:

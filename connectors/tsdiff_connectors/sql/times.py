@@ -1,6 +1,6 @@
 """A time column in the database: which row of the grid an event falls in, worked out by the database.
 
-Numbers since the epoch are taken as they are, in whatever they count. PostgreSQL's timestamps and SQLite's texts become
+Numbers since the epoch are taken as they are, in their own unit. PostgreSQL's timestamps and SQLite's texts become
 microseconds since the epoch. Each has a condition on the bare column as well, so that an index on it serves.
 """
 
@@ -42,7 +42,7 @@ class TimeColumn:
     zone: str
     dialect: str
     empty: bool = False
-    """Whether there was no time yet to tell the unit from."""
+    """True while there is no time to derive the unit from."""
 
     def instant(self, value: Expression) -> Expression:
         """``value``, the column or something of its type, as a number of units since the epoch."""
@@ -80,7 +80,7 @@ class TimeColumn:
         if self.unit_ns != shared:
             value = value * _whole(self.unit_ns // shared)
         since = value - _whole(first_ns // shared)
-        rows = since.op("/", precedence=_DIVISION)(_whole(step_ns // shared))  # whatever division the database has
+        rows = since.op("/", precedence=_DIVISION)(_whole(step_ns // shared))  # however the database divides
         if self.dialect == "sqlite":
             return sa.cast(rows, sa.Integer)
         if self.dialect == "postgresql" and self.form != "number":

@@ -60,7 +60,7 @@ BASIC = {"username": "u", "password": "p"}
         (TWO | {"token": None, "url": "http://u:p@localhost"}, "takes no user name and password"),
         (TWO | {"database": "b"}, "`database` has no effect.*buckets"),
         (TWO | {"language": "sql"}, "`flux` or `influxql`, not in `sql`"),
-        (TWO | {"tls_config": {"server_name": "x"}}, r"`tls_config\.server_name` cannot be told"),
+        (TWO | {"tls_config": {"server_name": "x"}}, r"`tls_config\.server_name` cannot be given"),
         (TWO | {"url": "http://localhost?x=1"}, "carries parameters"),
         (TWO | {"basic_auth": BASIC}, "both as `token` and as `basic_auth`"),
         (ONE | {"token": "x", "http_headers": {"Authorization": "y"}}, "both as `token` and as the header"),
