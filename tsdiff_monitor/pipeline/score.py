@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,11 +17,12 @@ from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
 from tsdiff_monitor.pipeline.annotate import detailed
 from tsdiff_monitor.pipeline.commit import Scored, commit_together
+from tsdiff_monitor.pipeline.explanations import TimeBudget, explained
 from tsdiff_monitor.pipeline.results import TickResult
 from tsdiff_monitor.scoring.rules import Range, Rule, flagged, outside, unjudged
 from tsdiff_monitor.system.internal_error import unexpected
 from tsdiff_monitor.timeseries.frame import Frame, Group, Series, group_name
-from tsdiff_monitor.timeseries.scores import ScoreBatch
+from tsdiff_monitor.timeseries.scores import ScoreBatch, Scores
 from tsdiff_monitor.timeseries.selection import conformed, trimmed
 
 if TYPE_CHECKING:
@@ -37,15 +38,17 @@ def score_groups(
     firsts: Mapping[Group, pd.Timestamp],
     alarms_per_week: float,
     result: TickResult,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Score each group from its row in ``firsts`` on and commit what follows; the outcome is in ``result``.
 
     Groups in which something happened are committed last, together: the others decide how each is told.
     """
     happened = []
+    budget = TimeBudget(clock)
     for group, detector in detectors.items():
         try:
-            found = _scored(pipeline, detector, group, frames[group], firsts[group], alarms_per_week, result)
+            found = _scored(pipeline, detector, group, frames[group], firsts[group], alarms_per_week, result, budget)
         except TsdiffError as error:
             result.errors.append((group_name(group), error))
         except Exception as error:  # a bug in one group must not stop the others
@@ -67,6 +70,7 @@ def _scored(
     first: pd.Timestamp,
     alarms_per_week: float,
     result: TickResult,
+    budget: TimeBudget,
 ) -> Scored | None:
     """Score the rows of ``frame`` from ``first`` on and write them; gives what is to be committed, None without rows.
 
@@ -81,10 +85,14 @@ def _scored(
     if row >= len(frame):
         return None
     rules = {one.name: _rule(query) for one in frame.series if (query := monitor.queries.get(one.query)) is not None}
-    score = partial(detector.score, alarms_per_week=alarms_per_week, rules=rules)
+    ranges = data_ranges(monitor, frame.series)
+
+    def score(rows: Frame, *, first: int = 0) -> Scores:
+        found = detector.score(rows, first=first, alarms_per_week=alarms_per_week, rules=rules)
+        return flagged(found, outside(ranges, rows.values[first:]))
+
     scores = score(frame, first=row)
     new = frame.rows(row, len(frame))
-    scores = flagged(scores, outside(data_ranges(monitor, frame.series), new.values))
     scores = unjudged(scores, covered(monitor.calendar.values(), group, scores.times, "exclude"))
     state = store.group_state(name, group)
     tracker = EventTracker(monitor.events, name, group, TrackerState.from_json(state.tracker_json))
@@ -93,6 +101,10 @@ def _scored(
         return _explained(detector, frame, at, names)
 
     changes = tracker.advance(scores, explain)
+    try:
+        changes = explained(detector, frame, changes, score, earlier=store.event, budget=budget)
+    except Exception as error:  # nor is an event lost for want of an explanation
+        result.errors.append(("explanation", unexpected(error, monitor=name, group=group_name(group))))
     if changes and (monitor.notify or pipeline.routes):
         try:
             changes = detailed(pipeline, detector, frame, scores, changes, score)

@@ -187,7 +187,7 @@ class Pipeline:
             if group not in result.without_model
         }
         detectors = group_detectors(self, cold, firsts, frames, result, clock)
-        score_groups(self, detectors, frames, firsts, share, result)
+        score_groups(self, detectors, frames, firsts, share, result, clock)
         if absent:
             track_absences(self, end, result)
         return result
