@@ -33,9 +33,7 @@ def culprit_line(culprit: Culprit) -> str:
 
 
 def plain_text(change: EventChange, *, title: bool = True) -> str:
-    """The message in lines: what (left out without ``title``), since when, how sure, the culprits, what explains it, and
-    the links.
-    """
+    """The message in lines: what (left out without ``title``), when, how sure, culprits, what explains it, links."""
     event = change.event
     span = span_text(event)
     lines = [title_text(change)] if title else []

@@ -105,7 +105,7 @@ def explanation(
     The suspects are the event's culprits, replaced from its start to its peak by what is expected of them given the
     other metrics. None where no set is small enough, where the peak lies too far back from the event's newest row,
     where there are no culprits, or where ``deadline`` (of ``clock``, seconds) would pass. Nothing is begun that would
-    pass it if it took as long as the longest step so far.
+    pass it if it took as long as the longest step of its kind so far.
 
     The answer depends on the rows from ``detector.window`` before the event's newest row to the peak, and on no others:
     it is the same however the rows came in.
@@ -117,17 +117,17 @@ def explanation(
     context = max(last - detector.window, 0)
     rows = frame.rows(context, peak + 1)
     first = max(frame.row(event.start) - context, 0)
-    step = _Steps(deadline, clock)
+    scoring, sampling = _Steps(deadline, clock), _Steps(deadline, clock)
 
     def of_peak(world: Frame) -> float:
-        return step(lambda: float(score(world, first=len(world) - 1).score[-1]))
+        return scoring(lambda: float(score(world, first=len(world) - 1).score[-1]))
 
     try:
         own = of_peak(rows)
         if not 1 < own < math.inf:
             return None
         scale = event.peak / own  # events count relative to a drift or to a new level
-        expected = step(lambda: detector.expected(rows, suspects, first=first, read=len(rows) - first))
+        expected = sampling(lambda: detector.expected(rows, suspects, first=first, read=len(rows) - first))
 
         def replaced(names: Collection[str]) -> float:
             return scale * of_peak(as_expected(rows, expected, names, first=first))
@@ -143,7 +143,7 @@ class _OutOfTimeError(Exception):
 
 
 class _Steps:
-    """Takes steps as long as the next one, were it as long as the longest so far, ends before the deadline."""
+    """Takes steps of one kind as long as the next, were it as long as the longest so far, ends before the deadline."""
 
     def __init__(self, deadline: float, clock: Callable[[], float]) -> None:
         self._deadline = deadline
