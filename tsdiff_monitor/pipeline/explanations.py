@@ -33,7 +33,7 @@ _Result = TypeVar("_Result")
 class ScoreRows(Protocol):
     """Scores the rows of a frame from ``first`` on, as those were scored that the event logic saw."""
 
-    def __call__(self, frame: Frame, *, first: int = 0) -> Scores: ...
+    def __call__(self, rows: Frame, /, *, first: int = 0) -> Scores: ...
 
 
 class TimeBudget:
@@ -86,8 +86,8 @@ def explained(
                     detector, frame, event, score, deadline=deadline, clock=budget.clock
                 )
             )
-        known[event.id] = dataclasses.replace(event, explanation=found)
-        full.append(dataclasses.replace(change, event=known[event.id]))
+        known[event.id] = event = dataclasses.replace(event, explanation=found)
+        full.append(dataclasses.replace(change, event=event))
     return full
 
 
