@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsdiff_monitor.events.event import ABSENT, Change, Ending, Event, EventChange, Severity
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.events.feedback import Feedback
 from tsdiff_monitor.events.grouping import Joined, called, join
 from tsdiff_monitor.events.policy import EventPolicy
@@ -68,6 +69,15 @@ class Book:
     def story(self) -> list[tuple[Change, int, int]]:
         """What, in which minute, of how many groups."""
         return [(c.change, round((c.event.last - T0) / MINUTE), len(c.event.members)) for c in self.told]
+
+
+def test_what_explains_a_member_does_not_explain_all() -> None:
+    """An incident has no explanation of its own: the metrics named there would be those of one group."""
+    book = Book()
+    book.tick([changed(n, 5, 5, explanation=Explanation(("cpu",), 1.0 + n / 100, 0.5)) for n in range(4)])
+    (told,) = book.told
+    assert len(told.event.members) == 4
+    assert told.event.explanation is None
 
 
 def test_thirty_hosts_are_one_message() -> None:

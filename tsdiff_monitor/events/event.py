@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tsdiff_monitor.events.details import Details
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Ending", "Event", "EventChange", "Member", "Severity"]
@@ -80,6 +81,8 @@ class Event:
     ``reason`` says why it ended. One that was ``adapted`` has a time ``adapted_from``: its rows from then on are the
     new normal, and are learned. ``flapping``: the newest of many in a short time, hence slow to end.
 
+    ``explanation``: the fewest culprits that explain the peak; None where there are none, or time did not suffice.
+
     With ``members`` it is an incident of several groups, told instead of their own events: ``group`` holds the labels
     that the first of them had in common, the culprits are those of the members with the highest peaks.
     """
@@ -100,6 +103,7 @@ class Event:
     adapted_from: pd.Timestamp | None = None
     flapping: bool = False
     members: tuple[Member, ...] = ()
+    explanation: Explanation | None = None
 
     @property
     def duration_seconds(self) -> float:
@@ -142,12 +146,14 @@ class Event:
                 }
                 for culprit in self.culprits
             ],
+            **({} if self.explanation is None else {"explanation": self.explanation.to_json()}),
         }
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Event:
         """The inverse of :meth:`to_json`."""
         end, reason, adapted_from = raw["end"], raw.get("reason"), raw.get("adapted_from")
+        explanation = raw.get("explanation")
         return cls(
             id=raw["id"],
             monitor=raw["monitor"],
@@ -165,6 +171,7 @@ class Event:
             adapted_from=None if adapted_from is None else pd.Timestamp(adapted_from),
             flapping=raw.get("flapping", False),
             members=tuple(Member(one["event"], tuple(sorted(one["group"].items()))) for one in raw.get("members", ())),
+            explanation=None if explanation is None else Explanation.from_json(explanation),
         )
 
 

@@ -137,6 +137,7 @@ def _begun(events: Sequence[Event], time: pd.Timestamp) -> Event:
         start=min(event.start for event in events),
         confirmed=time,
         flapping=False,
+        explanation=None,
     )
 
 

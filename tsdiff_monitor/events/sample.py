@@ -9,6 +9,7 @@ import pandas as pd
 
 from tsdiff_monitor.events.details import Course, Details, Snapshot
 from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange, Severity
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.events.tracker import event_id
 
 __all__ = ["sample_changes"]
@@ -37,6 +38,7 @@ def sample_changes(monitor: str, now: pd.Timestamp) -> tuple[EventChange, EventC
             Culprit("cpu", 0.7, 93.0, 48.0, 41.0, 55.0, "%"),
             Culprit("requests", 0.3, 410.0, 180.0, 150.0, 205.0, "req/s"),
         ),
+        explanation=Explanation(("cpu", "requests"), before=3.2, after=0.6),
     )
     details = Details(_snapshot(last), mark="test")
     resolved = dataclasses.replace(opened, end=last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.detectors.expected import expected_of_all
+from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.details import Details, Snapshot
@@ -18,9 +20,11 @@ from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
 from tsdiff_monitor.pipeline.annotate import annotate, linked, snapshot
 from tsdiff_monitor.pipeline.commit import Outcome, commit_outcomes
 from tsdiff_monitor.pipeline.detectors import Models
+from tsdiff_monitor.pipeline.explanations import ScoreRows, TimeBudget, explained
 from tsdiff_monitor.pipeline.follow import Followed, follow
 from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.pipeline.score import Failed, Scorer, ScoreTask
+from tsdiff_monitor.scoring.rules import flagged, outside
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.internal_error import unexpected
@@ -55,13 +59,14 @@ def advance(
     states: Mapping[Group, GroupState],
     also: Sequence[EventChange] = (),
     seen: Mapping[Group, pd.Timestamp] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Advanced:
     """Score the tasks, take the scores into events, and commit all of it with the changes ``also`` found.
 
-    ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value. A group that fails is among
-    the errors and stops no other.
+    ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value; ``clock`` bounds the time
+    for explanations. A group that fails is among the errors and stops no other.
     """
-    done = Advanced()
+    done, budget = Advanced(), TimeBudget(clock)
     followed: dict[Group, Followed] = {}
     for outcome in scorer.score(tasks):
         if isinstance(outcome, Failed):
@@ -72,9 +77,18 @@ def advance(
         try:
             detector = task.model.resolve(models)
             tracker = None if state is None else state.tracker_json
-            followed[task.group] = follow(monitor, outcome, tracker, _excluded(monitor), detector)
+            one = follow(monitor, outcome, tracker, _excluded(monitor), detector)
         except Exception as error:  # one group must not stop the others
             done.errors.append(_failure(monitor, task.group, error))
+            continue
+        try:
+            score = _score_rows(monitor, detector, task)
+            changes = explained(detector, task.frame, one.changes, score, earlier=store.event, budget=budget)
+            one = dataclasses.replace(one, changes=changes)
+        except Exception as error:  # an event without an explanation is better than none
+            where = group_name(task.group)
+            done.errors.append(("explanation", unexpected(error, monitor=monitor.name, group=where)))
+        followed[task.group] = one
     outcomes = [
         Outcome(one.group, one.changes, one.last, one.tracker, len(one.scores)) for one in followed.values()
     ] + [Outcome(change.event.group, [change]) for change in also]
@@ -101,6 +115,16 @@ def batches(
         yield ScoreBatch(
             monitor.name, monitor.config.model, monitor.config.scheduler, one.group, one.rows, one.scores, expected
         )
+
+
+def _score_rows(monitor: Monitor, detector: Detector, task: ScoreTask) -> ScoreRows:
+    """Scores rows as those of the task were scored."""
+
+    def score(rows: Frame, /, *, first: int = 0) -> Scores:
+        scores = detector.score(rows, first=first, alarms_per_week=task.alarms_per_week, rules=task.rules)
+        return flagged(scores, outside(monitor.ranges(rows.series), rows.values[first:]))
+
+    return score
 
 
 def _excluded(monitor: Monitor) -> Callable[[Group, pd.DatetimeIndex], np.ndarray]:
@@ -151,11 +175,7 @@ class _Details:
     def _snapshot(self, one: Followed, event: Event) -> Snapshot | None:
         task = one.scored.task
         detector = task.model.resolve(self.models)
-
-        def score(frame: Frame) -> Scores:
-            return detector.score(frame, alarms_per_week=task.alarms_per_week, rules=task.rules)
-
-        return snapshot(detector, task.frame, one.scores, event, score)
+        return snapshot(detector, task.frame, one.scores, event, _score_rows(self.monitor, detector, task))
 
     def _rate(self, time: pd.Timestamp) -> float | None:
         """The alarm rate at a row, worked out once for all groups that changed with it."""

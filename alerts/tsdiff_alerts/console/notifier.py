@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from rich.console import Console
 from rich.text import Text
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import (
     culprit_text,
     duration_text,
@@ -93,6 +94,9 @@ def _message(change: EventChange) -> Text:
     left = len(event.culprits) - len(shown)
     if left > 0:
         text.append(f"  and {left} more\n", "dim")
+    explained = explanation_text(event, printable)
+    if explained:
+        text.append(f"  {explained}\n")
     text.rstrip()
     return text
 

@@ -15,6 +15,7 @@ from email.policy import SMTP
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import (
     culprit_text,
     link_items,
@@ -120,6 +121,7 @@ def _html(change: EventChange, title: str, cid: str) -> str:
                 for one in named
             ],
             left=left,
+            explanation=explanation_text(event),
             picture=cid,
             links=link_items(change.details),
             rate=rate_text(change.details),

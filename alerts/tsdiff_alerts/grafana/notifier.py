@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Self
 import httpx
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import (
     culprit_text,
     headline,
@@ -194,6 +195,7 @@ def _text(change: EventChange) -> str:
     lines = [_plain(headline(change)), span_text(event), sureness_text(event)]
     lines += [f"{_plain(one.metric)}: {culprit_text(one)} ({share_text(one)})" for one in named]
     lines += [f"and {left} more"] if left else []
+    lines += [explained] if (explained := explanation_text(event, _plain)) else []
     lines += [rate] if (rate := rate_text(change.details)) else []
     links = [f'<a href="{escape(url)}">{_plain(name)}</a>' for name, url in link_items(change.details)]
     return "<br>".join([*lines, " · ".join(links)] if links else lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import (
     culprit_text,
     headline,
@@ -32,7 +33,7 @@ def culprit_line(culprit: Culprit) -> str:
 
 
 def plain_text(change: EventChange, *, title: bool = True) -> str:
-    """The message in lines: what (left out without ``title``), since when, how sure, the culprits, the links."""
+    """The message in lines: what (left out without ``title``), when, how sure, culprits, what explains it, links."""
     event = change.event
     span = span_text(event)
     lines = [title_text(change)] if title else []
@@ -42,6 +43,8 @@ def plain_text(change: EventChange, *, title: bool = True) -> str:
         lines += ["", "What departed most, at the peak, with its share of the score:"]
         lines += [f"  {culprit_line(culprit)}" for culprit in named]
         lines += [f"  and {left} more"] if left else []
+    explained = explanation_text(event)
+    lines += ["", explained] if explained else []
     rate = rate_text(change.details)
     links = [f"{name}: {address}" for name, address in link_items(change.details)]
     for block in ([rate] if rate else [], links):

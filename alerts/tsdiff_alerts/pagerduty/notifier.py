@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import (
     json_text,
     link_items,
@@ -166,6 +167,9 @@ def _custom_details(change: EventChange) -> dict[str, Any]:
         "peak score": event.peak,
         "what departed most": [culprit_line(culprit) for culprit in named] + ([f"and {left} more"] if left else []),
     }
+    explained = explanation_text(event)
+    if explained:
+        found["what explains it"] = explained
     return {**found, "alarms": rate} if rate else found
 
 

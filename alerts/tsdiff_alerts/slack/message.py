@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import (
     culprit_text,
     duration_text,
@@ -105,6 +106,8 @@ def _culprit_lines(event: Event) -> str:
         return ""
     lines = [f"•  {_code(one.metric)}  {_escape(culprit_text(one))}  ({share_text(one)})" for one in named]
     lines += [f"and {left} more"] if left else []
+    explained = explanation_text(event, _code)
+    lines += ["", explained] if explained else []
     stands = "stands" if event.end is None else "stood"
     return "\n".join([f"*What {stands} out*, with its share of the score", *lines])
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tsdiff_alerts.message.explanation import explanation_text
 from tsdiff_alerts.message.phrases import duration_text, json_text, number_text, share_text, summary, top_culprits
 from tsdiff_alerts.message.plain_text import culprit_line, plain_text, title_text
 from tsdiff_monitor.events.event import Change, EventChange
@@ -112,6 +113,7 @@ def _variables(change: EventChange) -> dict[str, Any]:
             for one, culprit in zip(named, raw["event"]["culprits"], strict=False)
         ],
         "more_culprits": left,
+        "explanation": explanation_text(change.event) or "",
     }
 
 

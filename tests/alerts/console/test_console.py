@@ -12,6 +12,7 @@ from rich.console import Console
 from tsdiff_alerts.console import ConsoleNotifier
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change, Culprit, EventChange
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing import NotifierConformance, example_change
 
@@ -42,6 +43,17 @@ def test_opened_in_plain_words() -> None:
         "  memory    0.0125, expected 0.0102–0.0119 (12 %)\n"
         "  and 1 more\n"
     )
+
+
+def test_what_explains_it() -> None:
+    """The fewest metrics that explain the event are the last line; control characters in their names do nothing."""
+    change = example_change(Change.resolved, explanation=Explanation(("memory\r",), 4.21, 0.61))
+    assert printed(change).splitlines()[-2:] == [
+        "  and 1 more",
+        "  memory\N{REPLACEMENT CHARACTER} alone explained it: "
+        "with it as expected the peak score would have been 0.61 instead of 4.2.",
+    ]
+    assert "\r" not in printed(change, terminal=True)
 
 
 def test_resolved_tells_how_long_it_lasted() -> None:

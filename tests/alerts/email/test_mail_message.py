@@ -6,6 +6,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
+from html import escape
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tsdiff_alerts.email.message import compose, mailbox
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.event import Change, Culprit, EventChange
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.testing import example_change, example_details
 
 SENDER = Address("Monitoring", "monitor", "example.org")
@@ -70,6 +72,16 @@ def test_headers_and_text_of_an_opening() -> None:
         "",
         f"Dashboard: {example_details().links['dashboard']}",
     ]
+
+
+def test_what_explains_it() -> None:
+    """Text and HTML name the fewest metrics that explain the event, as text whatever they are called."""
+    message = mail(example_change(explanation=Explanation(("memory", "<b>gc"), 4.21, 0.61)))
+    said = "memory and <b>gc together explain it: with both as expected the peak score would be 0.61 instead of 4.2."
+    lines = content(message, "plain").splitlines()
+    assert lines[lines.index("  and 1 more") + 1 :] == ["", said]
+    assert f'overflow-wrap:anywhere">{escape(said)}</p>' in content(message, "html")
+    assert "explain" not in content(mail(example_change()), "html")
 
 
 def test_the_mails_of_an_event_are_one_thread() -> None:

@@ -10,6 +10,7 @@ from tests.alerts.slack.slack_server import check
 from tsdiff_alerts.slack.message import make_message, news
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.event import Change, Culprit, Severity
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.testing import example_change, example_details
 
 CULPRITS = {
@@ -62,6 +63,16 @@ def test_a_resolved_event() -> None:
     assert blocks[3:] == [{"type": "context", "elements": [{"type": "mrkdwn", "text": FOOT, "verbatim": True}]}]
 
 
+def test_what_explains_it() -> None:
+    """The fewest metrics that explain the event stand under the culprits, their names as code."""
+    explanation = Explanation(("memory", "a`<!channel>"), 4.21, 0.61)
+    text = make_message(example_change(explanation=explanation)).blocks[2]["text"]["text"]
+    assert text.endswith(
+        "and 1 more\n\n`memory` and `aˋ&lt;!channel&gt;` together explain it: "
+        "with both as expected the peak score would be 0.61 instead of 4.2."
+    )
+
+
 odd = st.one_of(st.text(), st.sampled_from(["&", "<", ">", "`", "<!channel>", "<@U1>", "&amp;"]).map(lambda s: s * 900))
 
 
@@ -70,7 +81,10 @@ def test_any_event_is_a_message_that_slack_takes(label: str, metric: str, link: 
     """Whatever labels, metrics and links hold: within the limits, escaped, and mentioning nobody."""
     details = Details(links={link: "https://x.example/" + url, "another": url})
     culprits = tuple(Culprit(metric, 0.5, 1e300, None, -1.0, 1.0) for _ in range(9))
-    change = example_change(group=(("path", label),), monitor=label, culprits=culprits, details=details)
+    explanation = Explanation((metric,) * 3, 1e300, 0.5)
+    change = example_change(
+        group=(("path", label),), monitor=label, culprits=culprits, details=details, explanation=explanation
+    )
     message = make_message(change)
     check({"text": message.text, "blocks": message.blocks, "metadata": message.metadata})
 

@@ -16,6 +16,7 @@ from tsdiff_alerts.webhook.json_template import JsonTemplate, TemplateProblem
 from tsdiff_alerts.webhook.notifier import WebhookNotifier, sign
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.events.event import Change
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing import FakeClock, example_change, example_details
 
@@ -30,6 +31,7 @@ STRUCTURE: dict[str, Any] = {
     "link": "{{ links.dashboard }}",
     "none": ["{{ links.runbook }}", "at {{ labels.zone }}"],
     "plain": "no placeholder",
+    "explained": "{{ explanation }}",
 }
 TEXT = """
 {"title": {{ title }},
@@ -53,7 +55,10 @@ def test_a_structure_is_filled_in() -> None:
         "link": example_details().links["dashboard"],
         "none": ["", "at "],
         "plain": "no placeholder",
+        "explained": "",
     }
+    said = JsonTemplate(STRUCTURE)(example_change(explanation=Explanation(("cpu",), 4.21, 0.61)))["explained"]
+    assert said == "cpu alone explains it: with it as expected the peak score would be 0.61 instead of 4.2."
 
 
 def test_a_text_is_filled_in() -> None:

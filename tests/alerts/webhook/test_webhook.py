@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from tsdiff_alerts.webhook import WebhookNotifier
 from tsdiff_monitor.errors import DeliveryError
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing import FakeClock, HttpNotifierConformance, example_change
 
@@ -70,6 +71,17 @@ def test_the_request_is_as_documented() -> None:
     digest = hmac.new(b"signing-key", b"1714532400." + request.content, hashlib.sha256).hexdigest()
     assert request.headers["X-Tsdiff-Signature"] == f"sha256={digest}"
     assert json.loads(request.content) == {"version": 1, **change.to_json()}
+
+
+def test_what_explains_it_is_sent() -> None:
+    """The fewest metrics that explain the event, and the scores with and without them, are part of the event."""
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        explanation = json.loads(request.content)["event"]["explanation"]
+        assert explanation == {"metrics": ["memory", "gc"], "score_before": 4.21, "score_after": 0.61}
+        return httpx.Response(200)
+
+    notifier(accept).notify(example_change(explanation=Explanation(("memory", "gc"), 4.21, 0.61)))
 
 
 def test_no_secret_no_signature() -> None:

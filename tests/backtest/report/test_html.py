@@ -15,6 +15,7 @@ from tsdiff_monitor.backtest.report.html import MAX_DETAILED, MAX_TIMELINES, ren
 from tsdiff_monitor.backtest.report.replay import Evidence, Replay
 from tsdiff_monitor.backtest.report.summary import assess
 from tsdiff_monitor.events.event import Culprit
+from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.timeseries.scores import Scores
 
 _VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -113,6 +114,15 @@ def test_what_a_metric_was_and_should_have_been_is_a_sentence(labelled: Replay) 
     """Whoever is on call reads the cause before any chart."""
     flat = re.sub(r"<[^>]+>", "", page(labelled)).replace("\u00a0", " ")
     assert "latency_p99_ms was 412, expected 80–121, and carries 64 % of the score." in flat
+
+
+def test_what_explains_an_event_stands_with_it(make) -> None:
+    """The section of an event says which few metrics explain it, after what departed most."""
+    event = make.event(100, 110, explanation=Explanation(("latency_p99_ms", "<i>"), 6.5, 0.6))
+    text = page(make.replay(make.group(400, events=[event])))
+    said = "<code>latency_p99_ms</code> and <code>&lt;i&gt;</code> together explained it: with both as expected"
+    assert f"of the score. {said} the peak score would have been 0.6 instead of 6.5.</p>" in text
+    assert "together explained" not in page(make.replay(make.group(400, events=[(100, 110)])))
 
 
 def test_without_labels_no_verdict_is_shown(make) -> None:

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.backtest.report.summary import assess
-from tsdiff_monitor.backtest.report.words import happened, number, percent, span, verdict
+from tsdiff_monitor.backtest.report.words import explained, happened, number, percent, span, verdict
 from tsdiff_monitor.events.event import Culprit
+from tsdiff_monitor.events.explanation import Explanation
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,16 @@ def test_a_small_share_is_not_called_zero() -> None:
 def test_what_happened_to_a_metric(culprit: Culprit, text: str) -> None:
     """Actual against expected is a sentence, whatever is missing of it."""
     assert happened(culprit).replace("\u00a0", " ") == text
+
+
+def test_the_fewest_metrics_that_explain_an_event(make) -> None:
+    """A sentence with the names as code, in which no name is markup; nothing where nothing is known."""
+    event = make.event(100, 110, explanation=Explanation(("memory", "<b>"), 6.5, 0.6123))
+    assert explained(event) == (
+        "<code>memory</code> and <code>&lt;b&gt;</code> together explained it: "
+        "with both as expected the peak score would have been 0.612 instead of 6.5."
+    )
+    assert explained(make.event(100, 110)) == ""
 
 
 def test_verdicts(make, labelled) -> None:

@@ -122,6 +122,7 @@ def _environment() -> jinja2.Environment:
         counted=words.counted,
         duration=lambda step: format_duration(step.to_pytimedelta()),
         group_name=group_name,
+        explained=words.explained,
         happened=words.happened,
         number=words.number,
         percent=words.percent,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from markupsafe import Markup
 
 from tsdiff_monitor.backtest.report.replay import Replay
 from tsdiff_monitor.backtest.report.summary import Assessment, Summary
 from tsdiff_monitor.events.event import Culprit, Event
+from tsdiff_monitor.events.explanation import explanation_sentence
 
-__all__ = ["counted", "happened", "moment", "number", "percent", "span", "title_of", "verdict"]
+__all__ = ["counted", "explained", "happened", "moment", "number", "percent", "span", "title_of", "verdict"]
 
 _NONE = "–"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -65,6 +67,20 @@ def happened(culprit: Culprit) -> str:
     """What a metric was and should have been at the peak, without its name: ``was 412, expected 80–121, and …``."""
     was = "had no value" if number(culprit.actual, 3) == _NONE else f"was {number(culprit.actual, 3)}"
     return f"{was}, {_expected(culprit)}, and carries {percent(culprit.attribution)} of the score"
+
+
+def explained(event: Event) -> Markup:
+    """The fewest metrics that explain an event, in a sentence with their names as code; empty where there are none."""
+    if event.explanation is None:
+        return Markup()
+    sentence = explanation_sentence(
+        event.explanation, over=event.end is not None, name=Markup("<code>{}</code>").format, number=_score
+    )
+    return Markup(sentence)  # noqa: S704 (the names in it are escaped)
+
+
+def _score(score: float) -> str:
+    return number(score, 3)
 
 
 def _expected(culprit: Culprit) -> str:
