@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from tsdiff_monitor.delivery.turns import Turns
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.pipeline import Pipeline
+from tsdiff_monitor.pipeline.writers import BackgroundWriter, QueuedSinks
 from tsdiff_monitor.plugins import Closable, Context, Kind, Notifier, Reader, Writer
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.deadline import DeadlineError, call_within
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CLOSE_SECONDS", "Assembly", "assemble"]
 
 CLOSE_SECONDS = 2.0
-"""The time that a notifier has to close."""
+"""The time that a notifier has to close, and a writer for its last batches."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Assembly:
     pipelines: Mapping[str, Pipeline]
     dispatcher: Dispatcher
     resender: AlertResender
+    queues: Mapping[str, BackgroundWriter] = field(default_factory=dict)
     claim: IO[str] | None = None
 
     def __enter__(self) -> Assembly:
@@ -65,6 +67,8 @@ class Assembly:
             for part in (*self.readers.values(), *self.writers.values()):
                 if isinstance(part, Closable):
                     stack.callback(part.close)
+            for name, queue in self.queues.items():
+                stack.callback(_drain, name, queue)
             for name, notifier in self.notifiers.items():
                 if isinstance(notifier, Closable):
                     stack.callback(_close_notifier, name, notifier.close)
@@ -79,10 +83,12 @@ def assemble(
     transport: httpx.BaseTransport | None = None,
     rng: random.Random | None = None,
     observe: Callable[[Attempt], None] | None = None,
+    background: bool = False,
 ) -> Assembly:
     """Build readers, writers, notifiers, store and one pipeline per monitor; uses ``workers`` CPU threads.
 
-    ``storage`` and ``models`` replace the folders below ``settings.storage_path``. Raises :class:`StoreError` when
+    ``storage`` and ``models`` replace the folders below ``settings.storage_path``. With ``background``, writers have
+    threads of their own, and a tick does not wait for them. Raises :class:`StoreError` when
     another process is using the storage: no plug-in is built then, for it might touch that process's files. When a
     part cannot be built, those before it are closed and the storage is free again.
     """
@@ -106,6 +112,7 @@ def assemble(
         readers, writers = build("readers", config.readers), build("writers", config.writers)
         notifiers = build("notifiers", config.notifiers)
         model_store = ModelStore(models or storage / "models")
+        queues = {name: BackgroundWriter(name, writer) for name, writer in writers.items()} if background else {}
         pipelines = {
             name: Pipeline(
                 name=name,
@@ -118,6 +125,7 @@ def assemble(
                 writers={writer: writers[writer] for writer in monitor.write},
                 routes=config.settings.routes,
                 max_catchup=config.settings.max_catchup,
+                sinks=QueuedSinks(name, {writer: queues[writer] for writer in monitor.write}) if background else None,
             )
             for name, monitor in config.monitors.items()
         }
@@ -151,6 +159,13 @@ def _close_notifier(name: str, close: Callable[[], object]) -> None:
         call_within(CLOSE_SECONDS, close, name=f"close-{name}")
     except DeadlineError:
         _log.warning("left behind: the notifier does not close", notifier=name, waited_seconds=CLOSE_SECONDS)
+
+
+def _drain(name: str, queue: BackgroundWriter) -> None:
+    """Wait for a writer's last batches, unless it hangs."""
+    left = queue.drain(CLOSE_SECONDS)
+    if left:
+        _log.warning("left behind: scores not written", writer=name, batches=left, waited_seconds=CLOSE_SECONDS)
 
 
 def _claim(storage: Path) -> IO[str]:

@@ -88,7 +88,7 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
     # The socket comes first: a second start by mistake must fail before it touches the store of the first.
     with (
         listen(web_settings.host, web_settings.port) as socket,
-        assemble(config, observe=metrics.attempted) as assembly,
+        assemble(config, observe=metrics.attempted, background=True) as assembly,
     ):
         for kind, plugins in (
             ("reader", assembly.readers),
