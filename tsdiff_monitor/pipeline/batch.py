@@ -66,10 +66,14 @@ class _Run:
 
 @dataclass(frozen=True)
 class BatchScorer:
-    """Scores groups that share a network together; ``at_once``: windows that wait for an answer at most."""
+    """Scores groups that share a network together.
+
+    ``at_once``: windows that wait for an answer before more groups are begun, ``started_at_once`` of them each time.
+    """
 
     models: Models
     at_once: int = _AT_ONCE
+    started_at_once: int = 64
 
     def score(self, tasks: Sequence[ScoreTask]) -> Iterator[Scored | Failed]:
         """One result for each task, in the order of the tasks."""
@@ -79,7 +83,7 @@ class BatchScorer:
         exhausted = False
         while running or not exhausted:
             while not exhausted and sum(len(run.request.windows) for run in running) < self.at_once:
-                started = [self._start(position, task, results) for position, task in islice(waiting, 64)]
+                started = [self._start(position, task, results) for position, task in islice(waiting, self.started_at_once)]
                 exhausted = not started
                 running.extend(run for run in started if run is not None)
             running = [run for batch in _batches(running) for run in _answer(batch, results)]
