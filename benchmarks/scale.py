@@ -54,9 +54,7 @@ class _Sizes:
     metrics: int = 38
     rows: int = 2880
     ticks: int = 5
-    config: DiffusionModelConfig = field(
-        default_factory=lambda: DiffusionModelConfig(shared=True, fit_steps=100)
-    )
+    config: DiffusionModelConfig = field(default_factory=lambda: DiffusionModelConfig(shared=True, fit_steps=100))
 
 
 _QUICK = _Sizes(

@@ -183,17 +183,17 @@ def test_rows_scored_again_count_once(
     """A commit that failed is made good by the next chunk: the error is reported, no row is doubled."""
     with parts_of(write_config(document), tmp_path / "storage") as parts:
         pipeline = machines_pipeline(parts, {GATEWAY: machines[GATEWAY]})
-        commit, failures = parts.store.commit, iter([None, StoreError("database is locked")])
+        commit_tick, failures = parts.store.commit_tick, iter([None, StoreError("database is locked")])
 
         class Shaky:
             def __getattr__(self, name: str) -> Any:
                 return getattr(parts.store, name)
 
-            def commit(self, *args: Any) -> None:
+            def commit_tick(self, *args: Any) -> None:
                 failure = next(failures, None)
                 if failure is not None:
                     raise failure
-                commit(*args)
+                commit_tick(*args)
 
         found, errors = replayed(dataclasses.replace(pipeline, store=Shaky()), chunk=HOUR)  # type: ignore[arg-type]
     assert [str(error) for _, error in errors] == ["database is locked"]

@@ -106,7 +106,7 @@ def test_a_taken_folder_is_refused(backtest: Any, write_config: Any, document: d
         (
             ("--start", "2026-01-05T13:00", "--end", "2026-01-05T13:00:30"),
             1,
-            "error: monitor services: nothing could be scored: the source has no data in the span; mend the queries",
+            "error: monitor services: nothing could be scored: the source has no data in the span; fix the queries",
         ),
     ],
 )

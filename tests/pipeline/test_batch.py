@@ -59,9 +59,7 @@ class Fleet:
 def frames() -> dict[Group, Frame]:
     """Eight groups; every other one has a metric less."""
     made = {host(n): example_frame(ROWS, step="1min", seed=n) for n in range(8)}
-    return {
-        group: frame.select(frame.names[1:]) if n % 2 else frame for n, (group, frame) in enumerate(made.items())
-    }
+    return {group: frame.select(frame.names[1:]) if n % 2 else frame for n, (group, frame) in enumerate(made.items())}
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +119,7 @@ def test_windows_that_wait_are_bounded(frames: dict[Group, Frame], detectors: di
     np.testing.assert_allclose(scores(found), scores(list(LocalScorer(fleet).score(tasks))), rtol=1e-4, atol=1e-6)
 
 
-def test_groups_that_fail_stop_no_other(
-    frames: dict[Group, Frame], detectors: dict[Group, DiffusionDetector]
-) -> None:
+def test_groups_that_fail_stop_no_other(frames: dict[Group, Frame], detectors: dict[Group, DiffusionDetector]) -> None:
     """Without a model, with metrics of another fit, or with windows that the network cannot take: one failure each."""
     bad = frames[host(2)]
     values = bad.values.copy()

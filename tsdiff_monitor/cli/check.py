@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.options import ConfigArgument, Monitor
-from tsdiff_monitor.config.lint import lint
-from tsdiff_monitor.config.loader import Config, load_config
-from tsdiff_monitor.config.schema import json_schema
 from tsdiff_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +30,8 @@ def config_command(file: ConfigArgument) -> None:
 
     Example: tsdiff-monitor check config monitor.yml
     """
+    from tsdiff_monitor.config.lint import lint
+    from tsdiff_monitor.config.loader import load_config
 
     try:
         config = load_config(file)
@@ -73,6 +72,8 @@ def schema_command(
 
     Example: tsdiff-monitor check schema --output config.schema.json
     """
+
+    from tsdiff_monitor.config.schema import json_schema
 
     text = json.dumps(json_schema(), indent=2) + "\n"
     if output is None:

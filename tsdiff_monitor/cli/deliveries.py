@@ -12,7 +12,6 @@ import typer
 
 from tsdiff_monitor.cli.common import count, emit, note
 from tsdiff_monitor.cli.options import ConfigFile, Storage
-from tsdiff_monitor.settings.durations import format_duration
 
 if TYPE_CHECKING:
     from tsdiff_monitor.store.records import Undelivered
@@ -115,6 +114,7 @@ def _span(seconds: float) -> str:
     whole = max(round(seconds), 0)
     if whole >= _COARSE:
         whole -= whole % 60
+    from tsdiff_monitor.settings.durations import format_duration
 
     return format_duration(timedelta(seconds=whole))
 

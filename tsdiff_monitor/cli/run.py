@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsdiff_monitor.cli.options import ConfigFile, DaemonStorage
-from tsdiff_monitor.config.loader import Config, load_config
-from tsdiff_monitor.config.problems import validation_problems
-from tsdiff_monitor.config.settings import WebSettings
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
 from tsdiff_monitor.system.logging import LogFormat, LogLevel, configure_logging
 
@@ -43,6 +40,7 @@ def command(
 
     Example: tsdiff-monitor run --config.file monitor.yml --web.listen-address 0.0.0.0:8490
     """
+    from tsdiff_monitor.config.loader import load_config
 
     config = _overridden(load_config(config_file), storage_path, listen_address)
     configure_logging(log_level, log_format)
@@ -62,6 +60,9 @@ def _run(config: Config) -> bool:
 
 def _overridden(config: Config, storage_path: Path | None, listen_address: str | None) -> Config:
     from pydantic import ValidationError
+
+    from tsdiff_monitor.config.problems import validation_problems
+    from tsdiff_monitor.config.settings import WebSettings
 
     settings = config.settings
     if storage_path is not None:

@@ -83,7 +83,9 @@ class BatchScorer:
         exhausted = False
         while running or not exhausted:
             while not exhausted and sum(len(run.request.windows) for run in running) < self.at_once:
-                started = [self._start(position, task, results) for position, task in islice(waiting, self.started_at_once)]
+                started = [
+                    self._start(position, task, results) for position, task in islice(waiting, self.started_at_once)
+                ]
                 exhausted = not started
                 running.extend(run for run in started if run is not None)
             running = [run for batch in _batches(running) for run in _answer(batch, results)]
