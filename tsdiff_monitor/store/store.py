@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
 
 import pandas as pd
 
-from tsdiff_monitor.events.event import Event, EventChange
 from tsdiff_monitor.store.columns import group_of, labels_text, ns_of, time_of
 from tsdiff_monitor.store.commits import Commits
 from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.store.event_log import EventLog
 from tsdiff_monitor.store.feedback import FeedbackBook
 from tsdiff_monitor.store.outbox import Outbox
 from tsdiff_monitor.store.records import Delivery, GroupState
@@ -30,7 +29,7 @@ __all__ = ["Delivery", "GroupState", "Store"]
 _PORTION = 200  # events forgotten at once
 
 
-class Store(Commits, Outbox, FeedbackBook):
+class Store(Commits, EventLog, Outbox, FeedbackBook):
     """The state database. Safe to share between threads; every method raises ``StoreError`` and nothing else.
 
     ``now`` (Unix seconds) dates new deliveries; ``factory`` is the connection class.
@@ -84,55 +83,17 @@ class Store(Commits, Outbox, FeedbackBook):
 
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
         """The newest row of the monitor's very first commit; None before it."""
-        rows = self._database.read("SELECT min(first_scored) FROM groups WHERE monitor = ?", (monitor,))
+        rows = self._database.read(
+            "SELECT min(first) FROM (SELECT min(first_scored) AS first FROM groups WHERE monitor = ?1 "
+            "UNION ALL SELECT first_scored FROM watched WHERE monitor = ?1)",
+            (monitor,),
+        )
         return None if rows[0][0] is None else time_of(rows[0][0])
 
     def groups(self, monitor: str) -> list[Group]:
         """The groups that a monitor has committed, sorted by their labels."""
         rows = self._database.read("SELECT labels FROM groups WHERE monitor = ? ORDER BY labels", (monitor,))
         return [group_of(labels) for (labels,) in rows]
-
-    def events(
-        self,
-        monitor: str | None = None,
-        state: Literal["open", "resolved"] | None = None,
-        start: pd.Timestamp | None = None,
-        end: pd.Timestamp | None = None,
-        limit: int | None = None,
-    ) -> list[Event]:
-        """The events that overlap ``start <= t < end``, newest start first; arguments left out do not restrict."""
-        wanted: list[tuple[str, Any]] = [
-            ("monitor = ?", monitor),
-            ("state = ?", state),
-            ('("end" IS NULL OR "end" > ?)', None if start is None else ns_of(start)),
-            ("start < ?", None if end is None else ns_of(end)),
-        ]
-        given = [(condition, value) for condition, value in wanted if value is not None]
-        where = " AND ".join(condition for condition, _ in given) or "TRUE"
-        rows = self._database.read(
-            f"SELECT body FROM events WHERE {where} ORDER BY start DESC, id LIMIT ?",  # noqa: S608 - only constants
-            (*(value for _, value in given), -1 if limit is None else limit),
-        )
-        return [Event.from_json(json.loads(body)) for (body,) in rows]
-
-    def event(self, event_id: str) -> Event | None:
-        """One event as its newest change left it; None when there is none of this id."""
-        rows = self._database.read("SELECT body FROM events WHERE id = ?", (event_id,))
-        return Event.from_json(json.loads(rows[0][0])) if rows else None
-
-    def changes(self, event_id: str) -> list[EventChange]:
-        """An event's history, oldest first."""
-        rows = self._database.read("SELECT body FROM changes WHERE event_id = ? ORDER BY sequence", (event_id,))
-        return [EventChange.from_json(json.loads(body)) for (body,) in rows]
-
-    def sequences(self, event_ids: Iterable[str]) -> dict[str, int]:
-        """The number of the newest change of each of the events that have one."""
-        rows = self._database.read(
-            "SELECT event_id, max(sequence) FROM changes WHERE event_id IN (SELECT value FROM json_each(?)) "
-            "GROUP BY event_id",
-            (json.dumps(list(event_ids)),),
-        )
-        return dict(rows)
 
     def prune(self, older_than: pd.Timestamp) -> int:
         """Forget resolved events whose newest change is older and which nobody waits for; returns how many.
