@@ -152,7 +152,7 @@ class Commits:
         )
         if event.members:  # a member never leaves its incident
             connection.execute(
-                "INSERT INTO members (event_id, incident_id) SELECT value, ? FROM json_each(?) WHERE TRUE "
+                "INSERT INTO incident_members (event_id, incident_id) SELECT value, ? FROM json_each(?) WHERE TRUE "
                 "ON CONFLICT DO NOTHING",
                 (event.id, json.dumps([member.event for member in event.members])),
             )

@@ -92,7 +92,7 @@ class EventLog:
         rows = self._database.read(
             "SELECT count(*) FROM events e LEFT JOIN feedback f ON f.event_id = e.id "
             "WHERE e.monitor = ?1 AND e.start >= ?2 AND e.start < ?3 AND NOT e.incident "
-            'AND (e."end" IS NULL OR e."end" > ?2) AND coalesce(f.verdict, (SELECT g.verdict FROM members m '
+            'AND (e."end" IS NULL OR e."end" > ?2) AND coalesce(f.verdict, (SELECT g.verdict FROM incident_members m '
             "JOIN feedback g ON g.event_id = m.incident_id JOIN events i ON i.id = m.incident_id "
             'WHERE m.event_id = e.id AND i.start < ?3 AND (i."end" IS NULL OR i."end" > ?2) '
             "ORDER BY i.start, i.id DESC LIMIT 1), 'false') = 'false'",
@@ -112,5 +112,5 @@ def _of_group(group: Group, monitor: str | None, start: pd.Timestamp | None) -> 
     own = " AND ".join(condition for condition, _ in given)
     return (
         f"id IN (WITH own AS (SELECT id FROM events WHERE {own}) SELECT id FROM own "  # noqa: S608 - only constants
-        "UNION SELECT m.incident_id FROM own JOIN members m ON m.event_id = own.id)"
+        "UNION SELECT m.incident_id FROM own JOIN incident_members m ON m.event_id = own.id)"
     ), [value for _, value in given]

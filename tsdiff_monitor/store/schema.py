@@ -90,14 +90,14 @@ _LOOK_UPS = (
     "ALTER TABLE events ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE events ADD COLUMN incident INTEGER NOT NULL DEFAULT 0",
     "UPDATE events SET labels = labels_of(body), incident = json_array_length(body, '$.members') IS NOT NULL",
-    """CREATE TABLE members (
+    """CREATE TABLE incident_members (
         event_id TEXT NOT NULL,     -- may be forgotten before the incident is
         incident_id TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
         PRIMARY KEY (event_id, incident_id)
     ) WITHOUT ROWID""",
-    "CREATE INDEX members_by_incident ON members (incident_id)",
-    "INSERT INTO members SELECT json_extract(m.value, '$.event'), e.id FROM events e, json_each(e.body, '$.members') m "
-    "WHERE e.incident",
+    "CREATE INDEX members_by_incident ON incident_members (incident_id)",
+    "INSERT INTO incident_members SELECT json_extract(m.value, '$.event'), e.id "
+    "FROM events e, json_each(e.body, '$.members') m WHERE e.incident",
     "DROP INDEX events_by_start",
     "CREATE INDEX events_by_start ON events (start DESC, id)",
     "CREATE INDEX events_by_state ON events (state, start DESC, id)",

@@ -27,6 +27,7 @@ from tsdiff_monitor.timeseries.frame import Group
 __all__ = ["Delivery", "GroupState", "Store"]
 
 _PORTION = 200  # events forgotten at once
+_READERS = 4  # more threads hardly ever read at the same moment
 
 
 class Store(Commits, EventLog, Outbox, FeedbackBook):
@@ -44,7 +45,7 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self._now = now
-        super().__init__(Database(path, busy_timeout=busy_timeout, factory=factory))
+        super().__init__(Database(path, busy_timeout=busy_timeout, factory=factory, readers=_READERS))
 
     def __enter__(self) -> Store:
         return self
