@@ -26,6 +26,7 @@ from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["Delivery", "GroupState", "Store"]
 
+_NEWEST = "coalesce(last_seen, last_scored)"
 _PORTION = 200  # events forgotten at once
 _READERS = 4  # more threads hardly ever read at the same moment
 
@@ -83,7 +84,7 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         return {group_of(labels): time_of(last) for labels, last in rows}
 
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
-        """The newest row of the monitor's very first commit; None before it."""
+        """The newest row of the monitor's very first commit, of a group known or forgotten; None before it."""
         rows = self._database.read(
             "SELECT min(first) FROM (SELECT min(first_scored) AS first FROM groups WHERE monitor = ?1 "
             "UNION ALL SELECT first_scored FROM watched WHERE monitor = ?1)",
@@ -95,6 +96,36 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         """The groups that a monitor has committed, sorted by their labels."""
         rows = self._database.read("SELECT labels FROM groups WHERE monitor = ? ORDER BY labels", (monitor,))
         return [group_of(labels) for (labels,) in rows]
+
+    def newest_rows(self) -> dict[str, pd.Timestamp]:
+        """The newest row with a value of each monitor that has one, of all its groups."""
+        rows = self._database.read(f"SELECT monitor, max({_NEWEST}) FROM groups GROUP BY monitor")  # noqa: S608
+        return {monitor: time_of(newest) for monitor, newest in rows if newest is not None}
+
+    def forget_groups(self, monitor: str, before: pd.Timestamp) -> list[Group]:
+        """Forget groups whose newest row is older; returns them. One that comes back later begins anew.
+
+        Not while one of its events is open, or a delivery about one is pending. :meth:`watched_since` stays.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                f"SELECT labels, first_scored FROM groups AS g WHERE monitor = ? AND {_NEWEST} < ? "  # noqa: S608
+                "AND NOT EXISTS (SELECT 1 FROM events e WHERE e.labels = g.labels AND e.monitor = g.monitor "
+                "AND NOT e.incident AND (e.state = 'open' OR EXISTS "
+                "(SELECT 1 FROM deliveries d WHERE d.event_id = e.id AND d.status = 'pending'))) ORDER BY labels",
+                (monitor, ns_of(before)),
+            ).fetchall()
+            began = [first for _, first in rows if first is not None]
+            if began:
+                connection.execute(
+                    "INSERT INTO watched (monitor, first_scored) VALUES (?, ?) ON CONFLICT (monitor) "
+                    "DO UPDATE SET first_scored = min(first_scored, excluded.first_scored)",
+                    (monitor, min(began)),
+                )
+            connection.executemany(
+                "DELETE FROM groups WHERE monitor = ? AND labels = ?", [(monitor, labels) for labels, _ in rows]
+            )
+        return [group_of(labels) for labels, _ in rows]
 
     def prune(self, older_than: pd.Timestamp) -> int:
         """Forget resolved events whose newest change is older and which nobody waits for; returns how many.
