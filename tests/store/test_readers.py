@@ -1,4 +1,4 @@
-"""Who reads the state waits for nobody who writes it."""
+"""Reading the state waits for no commit."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_group_that_comes_back_begins_anew(store: Store, models: ModelStore) -
 
 
 def test_a_group_with_unfinished_business_is_kept(store: Store, models: ModelStore) -> None:
-    """While its event is open, and while somebody is to be notified of it."""
+    """While its event is open, and while a delivery about it is pending."""
     scored(store, 0, pod(1), pod(2))
     event = found(store, pod(1))
     scored(store, 90, pod(2))

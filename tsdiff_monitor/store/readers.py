@@ -1,4 +1,4 @@
-"""Read-only connections, so that who looks at the state waits for nobody who writes it, and the other way round.
+"""Read-only connections, so that looking at the state waits for no commit, and no commit for a look.
 
 In WAL mode a reader sees what was committed when it begins, whatever is being written meanwhile.
 https://www.sqlite.org/wal.html#concurrency
