@@ -114,6 +114,22 @@ def test_old_events_are_forgotten(
     assert "forgotten" not in cli("once", "--config.file", config).err
 
 
+def test_groups_that_are_gone_are_forgotten(
+    cli: Any, write_config: Any, document: dict[str, Any], at: Row, tmp_path: Path
+) -> None:
+    """As by the daemon, after ``keep_groups``."""
+    document["settings"]["keep_groups"] = "2d"
+    config = write_config(document)
+    cli("once", "--config.file", config, "--now", at(300))
+    with Store(tmp_path / "data" / "state.sqlite") as store:
+        here = store.groups("hosts")
+        store.commit("hosts", (("file", "gone"),), pd.Timestamp(at(0)) - pd.Timedelta(days=2), {}, [], ())
+    assert "1 group forgotten, of which nothing is read any more" in cli("once", "--config.file", config).err
+    with Store(tmp_path / "data" / "state.sqlite") as store:
+        assert store.groups("hosts") == here
+    assert "forgotten" not in cli("once", "--config.file", config).err
+
+
 def card_of(tmp_path: Path, group: str) -> Path:
     (card,) = (tmp_path / "data" / "models" / "hosts").glob(f"file={group}-*/card.json")
     return card

@@ -31,6 +31,9 @@ EXPECTED = {
     "interval_shorter_than_step": [
         ("monitors.hosts.step", "interval shorter than step", "raise schedulers.minutely.infer_every to 5m")
     ],
+    "keep_groups_too_short": [
+        ("settings.keep_groups", "must be 1d or longer", "a group that is away for an hour would lose its model")
+    ],
     "key_is_a_list": [("", "line 11, column 7: not valid YAML: a key of `monitors.hosts` is not a text", "check")],
     "key_of_plugin_unknown": [
         ("readers.prom.url", "is required", "add it: Where the source listens"),

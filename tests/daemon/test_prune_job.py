@@ -50,6 +50,19 @@ def test_old_events_are_forgotten(make_assembly, clock: FakeClock) -> None:
     assert [(line["event"], line["events"]) for line in logs] == [("old events deleted", 2)]
 
 
+def test_groups_that_are_gone_are_forgotten(make_assembly, clock: FakeClock) -> None:
+    """Those not seen for ``keep_groups``, 30 days unless it says otherwise; a line says how many."""
+    assembly = make_assembly({"hosts": MemoryReader({})})
+    for name, days in (("old", 31), ("young", 29), ("new", 0)):
+        assembly.store.commit("hosts", (("instance", name),), NOW - pd.Timedelta(days=days), {}, [], ())
+    jobs = jobs_of(assembly, clock)
+    with capture_logs() as logs:
+        jobs.prune()
+        jobs.prune()
+    assert [group[0][1] for group in assembly.store.groups("hosts")] == ["new", "young"]
+    assert [(line["event"], line["groups"]) for line in logs] == [("old groups deleted", 1)]
+
+
 def test_a_clock_that_is_put_forward_makes_nothing_old(make_assembly, clock: FakeClock) -> None:
     """Age is counted from the rows scored; before any row is, nothing is forgotten."""
     assembly = make_assembly({"hosts": MemoryReader({})})

@@ -48,6 +48,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(store)
 
 
+def test_answers_do_not_wait_for_a_commit(site: Site) -> None:
+    """The page and the API show what is committed while a transaction is under way."""
+    with site.store._database.transaction() as connection:
+        connection.execute("DELETE FROM events")
+        assert "&lt;b&gt;web&lt;/b&gt;" in site.get("/").text
+        assert len(site.get("/api/v1/events").json()["data"]) == 2
+        assert site.get("/metrics").status_code == 200
+
+
 def test_health_and_readiness(site: Site) -> None:
     """It is healthy as long as it answers; ready is another matter, with a reason."""
     assert site.get("/-/healthy").status_code == 200

@@ -109,12 +109,13 @@ def _one(store: Store, beginning: str, path: Path) -> Event:
     """The event whose id begins so."""
     from tsdiff_monitor.errors import StoreError
 
-    matching = [event for event in store.events() if event.id.startswith(beginning)] if beginning else []
-    if len(matching) == 1:
-        return matching[0]
-    if not matching:
+    matching = store.find_events(beginning) if beginning else []
+    found = store.event(matching[0]) if len(matching) == 1 else None
+    if found is not None:
+        return found
+    if len(matching) < 2:
         raise StoreError(f"{path}: there is no event {beginning}; every message about an event names it")
-    shown = ", ".join(event.id for event in matching[:5])
+    shown = ", ".join(matching[:5])
     raise StoreError(f"{path}: {len(matching)} events begin with {beginning}: {shown}; give more of the id")
 
 

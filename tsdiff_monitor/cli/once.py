@@ -51,7 +51,7 @@ def command(
 
     from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.store.forgetting import forget_old
+    from tsdiff_monitor.store.retention import Keep, forget_old
 
     at = parse_time(now, "--now") or pd.Timestamp.now(tz="UTC")
     errors: Errors = []
@@ -64,10 +64,15 @@ def command(
             parts.resender.run_due()
             parts.resender.finish(_DRAIN_SECONDS)
             parts.dispatcher.drain(time.time() + _DRAIN_SECONDS)
-        with collecting(errors, "old events"):
-            gone = forget_old(parts.store, parts.pipelines, at, pd.Timedelta(parts.config.settings.keep_events))
-            if gone:
-                note(f"{count(gone, 'old event')} forgotten")
+        with collecting(errors, "old events and groups"):
+            settings, monitors = parts.config.settings, parts.config.monitors
+            keep = Keep(settings.keep_events, settings.keep_groups)
+            forget_after = {name: monitor.forget_after for name, monitor in monitors.items()}
+            gone = forget_old(parts.store, parts.models, forget_after, at, keep)
+            if gone.events:
+                note(f"{count(gone.events, 'old event')} forgotten")
+            if gone.groups:
+                note(f"{count(gone.groups, 'group')} forgotten, of which nothing is read any more")
     report_errors(errors)
 
 

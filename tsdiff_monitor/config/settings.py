@@ -15,6 +15,7 @@ from tsdiff_monitor.settings.model import StrictModel
 __all__ = ["DeliverySettings", "Settings", "WebSettings"]
 
 _COUNTED = timedelta(days=28)
+_DAY = timedelta(days=1)
 
 
 class WebSettings(StrictModel):
@@ -68,6 +69,8 @@ class Settings(StrictModel):
     """After an outage, missed rows are scored at most this far back."""
     keep_events: PositiveDuration = timedelta(days=400)
     """Events that have been over for longer are forgotten, with their history and feedback; at least `28d`."""
+    keep_groups: PositiveDuration = timedelta(days=30)
+    """Groups of which nothing was read for longer are forgotten, with their models; at least `1d`."""
     web: WebSettings = WebSettings()
     """The page, the API and the metrics of the process itself."""
     routes: tuple[Route, ...] = ()
@@ -80,6 +83,13 @@ class Settings(StrictModel):
     def _counted(cls, value: timedelta) -> timedelta:
         if value < _COUNTED:
             raise ValueError("must be 28d or longer; the alarm rate is counted over four weeks")
+        return value
+
+    @field_validator("keep_groups")
+    @classmethod
+    def _a_day_at_least(cls, value: timedelta) -> timedelta:
+        if value < _DAY:
+            raise ValueError("must be 1d or longer; a group that is away for an hour would lose its model")
         return value
 
     @property

@@ -1,4 +1,4 @@
-"""The work of each job: score one monitor, fit one monitor, deliver, resend alerts, delete old events.
+"""The work of each job: score one monitor, fit one monitor, deliver, resend alerts, delete what is old.
 
 Plain methods without a schedule of their own. A failure is logged and counted here and goes no further, so that a
 failing monitor never stops the others.
@@ -22,7 +22,7 @@ from tsdiff_monitor.daemon.metrics import Metrics
 from tsdiff_monitor.daemon.observe import Observer
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
-from tsdiff_monitor.store.forgetting import forget_old
+from tsdiff_monitor.store.retention import Keep, forget_old
 
 __all__ = ["Jobs"]
 
@@ -53,7 +53,9 @@ class Jobs:
         self._models = assembly.models
         self._dispatcher = assembly.dispatcher
         self._resender = assembly.resender
-        self._keep_events = pd.Timedelta(assembly.config.settings.keep_events)
+        settings, monitors = assembly.config.settings, assembly.config.monitors
+        self._keep = Keep(settings.keep_events, settings.keep_groups)
+        self._forget_after = {name: monitor.forget_after for name, monitor in monitors.items()}
         self._metrics = metrics
         self._observer = Observer(metrics)
         self._clock = clock
@@ -109,17 +111,19 @@ class Jobs:
         self._with_store("resend", "resending of alerts", self._resender.run_due)
 
     def prune(self) -> None:
-        """Delete the events that were over ``settings.keep_events`` ago."""
+        """Delete the events that were over ``settings.keep_events`` ago, and groups not seen for ``keep_groups``."""
         with self._run("prune") as allowed:
             if not allowed:
                 return
             try:
-                gone = forget_old(self._store, self._pipelines, self._now(), self._keep_events)
+                gone = forget_old(self._store, self._models, self._forget_after, self._now(), self._keep)
             except StoreError as error:
                 _log.error("old events not deleted", error=str(error))
                 return
-            if gone:
-                _log.info("old events deleted", events=gone)
+            if gone.events:
+                _log.info("old events deleted", events=gone.events)
+            if gone.groups or gone.folders:
+                _log.info("old groups deleted", groups=gone.groups, models_of_no_group=gone.folders)
 
     def request_fits(self) -> None:
         """Ask for a first fit of every monitor's groups that have none."""

@@ -13,12 +13,17 @@ import hashlib
 import re
 import shutil
 import threading
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.detectors.diffusion.runtimes import require_torch
 from tsdiff_monitor.errors import ModelError, OutputError
+from tsdiff_monitor.models.folders import subfolders, sweep_folder
+from tsdiff_monitor.models.last_used import LastUsed
 from tsdiff_monitor.system.atomic_files import atomic_path
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
@@ -44,11 +49,15 @@ def fingerprint(frame: Frame, config: ModelConfig, confirm_rows: int, base: Shar
 
 
 class ModelStore:
-    """Loads and keeps detectors. Thread-safe; loaded models stay in memory until they are fit again."""
+    """Loads and keeps detectors. Thread-safe.
 
-    def __init__(self, root: Path) -> None:
+    The ``kept`` detectors used last stay in memory, and all shared networks. With more groups than that, each tick
+    loads detectors again.
+    """
+
+    def __init__(self, root: Path, *, kept: int = 4096) -> None:
         self._root = root
-        self._loaded: dict[tuple[str, Group, bool], Detector] = {}
+        self._loaded: LastUsed[tuple[str, Group, bool], Detector] = LastUsed(kept)
         self._shared: dict[str, SharedNetwork] = {}
         self._lock = threading.Lock()
 
@@ -76,22 +85,23 @@ class ModelStore:
             return known
         detector = load_detector(self.path(monitor, group, cold=cold))
         with self._lock:
-            return self._loaded.setdefault((monitor, group, cold), detector)
+            other = self._loaded.get((monitor, group, cold))  # of a thread that was faster
+            return self._loaded.put((monitor, group, cold), detector) if other is None else other
 
     def put(self, monitor: str, group: Group, detector: Detector, mark: str) -> None:
         """Store a group's new model and use it from now on; its cold start, if any, has done its work."""
         folder = self.path(monitor, group)
         _save(detector, folder, mark, self._root / folder_name(monitor) / _SHARED)
         with self._lock:
-            self._loaded[(monitor, group, False)] = detector
-            self._loaded.pop((monitor, group, True), None)
+            self._loaded.put((monitor, group, False), detector)
+            self._loaded.discard((monitor, group, True))
         shutil.rmtree(folder / _COLD, ignore_errors=True)  # what is left over costs a little space, and is never used
 
     def put_cold(self, monitor: str, group: Group, detector: Detector) -> None:
         """Store what scores the group until its model has been fit."""
         detector.save(self.path(monitor, group, cold=True))
         with self._lock:
-            self._loaded[(monitor, group, True)] = detector
+            self._loaded.put((monitor, group, True), detector)
 
     def get_shared(self, monitor: str, mark: str | None = None) -> SharedNetwork:
         """The network that the monitor's groups share; with ``mark``, only if it was fit on what that stands for.
@@ -133,6 +143,38 @@ class ModelStore:
     def exists(self, monitor: str, group: Group) -> bool:
         """Whether a model is stored for the group, usable or not."""
         return (self.path(monitor, group) / "card.json").exists()
+
+    def delete(self, monitor: str, group: Group) -> None:
+        """Remove the group's models, from the disk as far as that can be done."""
+        with self._lock:
+            for cold in (False, True):
+                self._loaded.discard((monitor, group, cold))
+        shutil.rmtree(self.path(monitor, group), ignore_errors=True)  # what is left over is swept later
+
+    def sweep(
+        self,
+        known: Mapping[str, Collection[Group]],
+        before: Mapping[str, pd.Timestamp],
+        others_before: pd.Timestamp | None = None,
+    ) -> int:
+        """Remove folders of groups that are not ``known`` and did not change since ``before``; returns how many.
+
+        Both by monitor, which is kept whole where ``before`` lacks it. Monitors that ``known`` lacks go entirely, the
+        networks that their groups shared included, where nothing changed since ``others_before``. Folders that are not
+        named like one of ours stay.
+        """
+        kept = {
+            folder_name(monitor): {self.path(monitor, group).name for group in groups}
+            for monitor, groups in known.items()
+        }
+        limits = {folder_name(monitor): time for monitor, time in before.items()}
+        gone = 0
+        for folder in subfolders(self._root):
+            configured = folder.name in kept
+            limit = limits.get(folder.name) if configured else others_before
+            if limit is not None:
+                gone += sweep_folder(folder, kept.get(folder.name, ()), limit, shared=None if configured else _SHARED)
+        return gone
 
 
 def _save(model: Detector | SharedNetwork, folder: Path, mark: str, shared: Path | None = None) -> None:

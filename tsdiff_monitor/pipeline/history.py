@@ -19,7 +19,7 @@ __all__ = ["learnable", "stored_history"]
 
 def stored_history(monitor: Monitor, store: Store, group: Group, frame: Frame) -> Frame:
     """:func:`learnable` by the events and the feedback in the store. Raises ``StoreError``."""
-    events = store.events(monitor.name, start=frame.start, end=frame.end)
+    events = store.events(monitor.name, start=frame.start, end=frame.end, group=group)
     return learnable(monitor, group, frame, events, store.feedback(monitor.name))
 
 

@@ -131,10 +131,11 @@ class Commits:
         event, key = change.event, (change.event.id, change.sequence)
         end = None if event.end is None else ns_of(event.end)
         connection.execute(
-            'INSERT INTO events (id, monitor, state, start, "end", last, sequence, body) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            'INSERT INTO events (id, monitor, state, start, "end", last, sequence, labels, incident, body) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             'ON CONFLICT (id) DO UPDATE SET state = excluded.state, start = excluded.start, "end" = excluded."end", '
-            "last = excluded.last, sequence = excluded.sequence, body = excluded.body "
+            "last = excluded.last, sequence = excluded.sequence, labels = excluded.labels, "
+            "incident = excluded.incident, body = excluded.body "
             "WHERE excluded.sequence > sequence",
             (
                 event.id,
@@ -144,9 +145,17 @@ class Commits:
                 end,
                 ns_of(event.last),
                 change.sequence,
+                labels_text(event.group),
+                bool(event.members),
                 json.dumps(event.to_json()),
             ),
         )
+        if event.members:  # a member never leaves its incident
+            connection.execute(
+                "INSERT INTO incident_members (event_id, incident_id) SELECT value, ? FROM json_each(?) WHERE TRUE "
+                "ON CONFLICT DO NOTHING",
+                (event.id, json.dumps([member.event for member in event.members])),
+            )
         body = json.dumps(change.to_json())
         connection.execute(
             "INSERT INTO changes (event_id, sequence, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (*key, body)

@@ -1,4 +1,4 @@
-"""One SQLite connection, shared by threads under a lock, whose errors say what to do.
+"""One SQLite connection that writes, shared by threads under a lock, and others that read; errors say what to do.
 
 WAL with ``synchronous=FULL``: a committed transaction survives a crash of the process and of the machine.
 https://www.sqlite.org/wal.html
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.store.readers import Readers
 from tsdiff_monitor.store.schema import MIGRATIONS, migrate
 
 __all__ = ["Database"]
@@ -37,6 +38,7 @@ class Database:
     """Opens or creates the file at ``path`` (its directory included) and brings its schema up to date.
 
     ``factory`` is the connection class (:func:`sqlite3.connect`), ``busy_timeout`` the seconds to wait for a lock.
+    ``readers``: so many read-only connections are kept open for reads; with 0, those take turns with what is written.
     Raises ``StoreError``, here and in every method.
     """
 
@@ -47,9 +49,12 @@ class Database:
         busy_timeout: float = 5.0,
         factory: type[sqlite3.Connection] = sqlite3.Connection,
         migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
+        readers: int = 0,
     ) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._writing: int | None = None  # the thread within a transaction
+        self._readers = Readers(path, kept=readers, busy_timeout=busy_timeout, factory=factory) if readers else None
         self._connection: sqlite3.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,21 +84,31 @@ class Database:
             connection = self._open()
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                self._writing = threading.get_ident()
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:  # a full disk has rolled back by itself
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._writing = None
 
     def read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """The rows of one query."""
-        with self._lock, self._translated():
-            return self._open().execute(sql, parameters).fetchall()
+        """The rows of one query: of what is committed, and within a transaction of this thread also of what is not."""
+        if self._readers is None or self._writing == threading.get_ident():
+            with self._lock, self._translated():
+                return self._open().execute(sql, parameters).fetchall()
+        with self._translated():
+            self._open()
+            with self._readers.borrowed() as connection:
+                return connection.execute(sql, parameters).fetchall()
 
     def close(self) -> None:
         """Release the file; safe to call twice."""
         with self._lock, self._translated():
+            if self._readers is not None:
+                self._readers.close()  # first: the last connection to close tidies up the file, and must be able to
             if self._connection is not None:
                 connection, self._connection = self._connection, None
                 connection.close()

@@ -12,8 +12,10 @@ import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Receipt
+from tsdiff_monitor.store.columns import ns_of
 from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.records import Delivery, Undelivered
+from tsdiff_monitor.store.schema import UNTIL
 
 __all__ = ["Outbox"]
 
@@ -91,11 +93,10 @@ class Outbox:
         Of an event whose resolution it has not taken yet, that is a change of while it was open.
         """
         rows = self._database.read(
-            "SELECT c.body FROM changes c JOIN (SELECT event_id, max(sequence) AS newest FROM deliveries "
-            "WHERE notifier = ? AND status = 'delivered' GROUP BY event_id) t "
-            "ON c.event_id = t.event_id AND c.sequence = t.newest JOIN events e ON e.id = c.event_id "
-            "WHERE e.state = 'open' OR e.\"end\" > ? ORDER BY e.start, e.id",
-            (notifier, resolved_after.as_unit("ns").value),
+            f"SELECT c.body FROM (SELECT id, start FROM events WHERE {UNTIL} > ?) e "  # noqa: S608 - only constants
+            "JOIN changes c ON c.event_id = e.id AND c.sequence = (SELECT max(d.sequence) FROM deliveries d "
+            "WHERE d.event_id = e.id AND d.notifier = ? AND d.status = 'delivered') ORDER BY +e.start, e.id",
+            (ns_of(resolved_after), notifier),
         )
         return [EventChange.from_json(json.loads(body)) for (body,) in rows]
 
@@ -123,7 +124,7 @@ class Outbox:
             "SELECT d.id, d.status, d.notifier, c.body, d.attempts, d.created, d.next_attempt, d.finished, "  # noqa: S608
             f"d.reason, d.message, {_OVERTAKEN} FROM deliveries d "
             "JOIN changes c ON c.event_id = d.event_id AND c.sequence = d.sequence "
-            "WHERE d.status = 'dead' OR (d.status = 'pending' AND NOT ?) ORDER BY d.created, d.id",
+            "WHERE d.status <> 'delivered' AND (d.status = 'dead' OR NOT ?) ORDER BY d.created, d.id",
             (only_dead,),
         )
         return [
@@ -169,8 +170,8 @@ class Outbox:
 
     def counts(self) -> dict[str, int]:
         """How many deliveries are ``pending``, ``delivered`` and ``dead``."""
-        rows = self._database.read("SELECT status, count(*) FROM deliveries GROUP BY status")
-        return {"pending": 0, "delivered": 0, "dead": 0, **dict(rows)}
+        totals = dict(self._database.read("SELECT status, deliveries FROM totals"))
+        return {status: totals[status] for status in ("pending", "delivered", "dead")}
 
     def _change(self, assignments: str, values: tuple[Any, ...], delivery_id: int) -> None:
         with self._database.transaction() as connection:

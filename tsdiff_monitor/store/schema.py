@@ -7,13 +7,18 @@ https://www.sqlite.org/pragma.html#pragma_user_version
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from tsdiff_monitor.errors import StoreError
+from tsdiff_monitor.store.columns import labels_text
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "UNTIL", "migrate"]
 
 APPLICATION_ID = 0x74734466  # "tsDf"
+
+UNTIL = 'coalesce("end", 9223372036854775807)'
+"""An event's end, later than any time while it lasts; spelt as in the indexes, which are used only then."""
 
 _FIRST = (
     """CREATE TABLE groups (
@@ -80,7 +85,54 @@ _LAST_SEEN = (
     "UPDATE groups SET last_seen = last_scored",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN)
+_LOOK_UPS = (
+    # what queries need of an event, so that they need not read its body
+    "ALTER TABLE events ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE events ADD COLUMN incident INTEGER NOT NULL DEFAULT 0",
+    "UPDATE events SET labels = labels_of(body), incident = json_array_length(body, '$.members') IS NOT NULL",
+    """CREATE TABLE incident_members (
+        event_id TEXT NOT NULL,     -- may be forgotten before the incident is
+        incident_id TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
+        PRIMARY KEY (event_id, incident_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX members_by_incident ON incident_members (incident_id)",
+    "INSERT INTO incident_members SELECT json_extract(m.value, '$.event'), e.id "
+    "FROM events e, json_each(e.body, '$.members') m WHERE e.incident",
+    "DROP INDEX events_by_start",
+    "CREATE INDEX events_by_start ON events (start DESC, id)",
+    "CREATE INDEX events_by_state ON events (state, start DESC, id)",
+    'CREATE INDEX events_by_monitor ON events (monitor, start DESC, id, incident, "end")',
+    "CREATE INDEX events_by_monitor_and_state ON events (monitor, state, start DESC, id)",
+    f"CREATE INDEX events_by_end ON events ({UNTIL}, start, id)",
+    f"CREATE INDEX events_by_monitor_and_end ON events (monitor, {UNTIL})",
+    f"CREATE INDEX events_by_group ON events (labels, monitor, {UNTIL})",
+    "CREATE INDEX events_over ON events (last) WHERE state = 'resolved'",
+    "CREATE INDEX deliveries_dead ON deliveries (notifier, event_id, sequence) WHERE status = 'dead'",
+    "CREATE INDEX deliveries_left ON deliveries (created, id) WHERE status <> 'delivered'",
+    """CREATE TABLE totals (
+        status TEXT NOT NULL PRIMARY KEY,
+        deliveries INTEGER NOT NULL -- how many have this status
+    ) WITHOUT ROWID""",
+    "INSERT INTO totals VALUES ('pending', 0), ('delivered', 0), ('dead', 0)",
+    "UPDATE totals SET deliveries = (SELECT count(*) FROM deliveries d WHERE d.status = totals.status)",
+    """CREATE TRIGGER delivery_added AFTER INSERT ON deliveries BEGIN
+        UPDATE totals SET deliveries = deliveries + 1 WHERE status = new.status;
+    END""",
+    """CREATE TRIGGER delivery_removed AFTER DELETE ON deliveries BEGIN
+        UPDATE totals SET deliveries = deliveries - 1 WHERE status = old.status;
+    END""",
+    """CREATE TRIGGER delivery_moved AFTER UPDATE OF status ON deliveries WHEN new.status <> old.status BEGIN
+        UPDATE totals SET deliveries = deliveries - 1 WHERE status = old.status;
+        UPDATE totals SET deliveries = deliveries + 1 WHERE status = new.status;
+    END""",
+    "CREATE INDEX groups_by_first_scored ON groups (monitor, first_scored)",
+    """CREATE TABLE watched (
+        monitor TEXT NOT NULL PRIMARY KEY,
+        first_scored INTEGER NOT NULL -- the earliest of the groups that are forgotten
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS)
 """Entry ``n`` turns a store of version ``n`` into one of version ``n + 1``."""
 
 
@@ -101,8 +153,14 @@ def migrate(connection: sqlite3.Connection, where: str, migrations: tuple[tuple[
         )
     if owner == APPLICATION_ID and version == len(migrations):
         return
+    connection.create_function("labels_of", 1, _labels_of, deterministic=True)
     for statements in migrations[version:]:
         for statement in statements:
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _labels_of(body: str) -> str:
+    """The column ``labels`` of an event, from its body."""
+    return labels_text(tuple(sorted(json.loads(body)["group"].items())))

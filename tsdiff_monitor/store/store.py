@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
 
 import pandas as pd
 
-from tsdiff_monitor.events.event import Event, EventChange
 from tsdiff_monitor.store.columns import group_of, labels_text, ns_of, time_of
 from tsdiff_monitor.store.commits import Commits
 from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.store.event_log import EventLog
 from tsdiff_monitor.store.feedback import FeedbackBook
 from tsdiff_monitor.store.outbox import Outbox
 from tsdiff_monitor.store.records import Delivery, GroupState
@@ -27,10 +26,12 @@ from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["Delivery", "GroupState", "Store"]
 
+_NEWEST = "coalesce(last_seen, last_scored)"
 _PORTION = 200  # events forgotten at once
+_READERS = 4  # more threads hardly ever read at the same moment
 
 
-class Store(Commits, Outbox, FeedbackBook):
+class Store(Commits, EventLog, Outbox, FeedbackBook):
     """The state database. Safe to share between threads; every method raises ``StoreError`` and nothing else.
 
     ``now`` (Unix seconds) dates new deliveries; ``factory`` is the connection class.
@@ -45,7 +46,7 @@ class Store(Commits, Outbox, FeedbackBook):
         factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self._now = now
-        super().__init__(Database(path, busy_timeout=busy_timeout, factory=factory))
+        super().__init__(Database(path, busy_timeout=busy_timeout, factory=factory, readers=_READERS))
 
     def __enter__(self) -> Store:
         return self
@@ -83,8 +84,12 @@ class Store(Commits, Outbox, FeedbackBook):
         return {group_of(labels): time_of(last) for labels, last in rows}
 
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
-        """The newest row of the monitor's very first commit; None before it."""
-        rows = self._database.read("SELECT min(first_scored) FROM groups WHERE monitor = ?", (monitor,))
+        """The newest row of the monitor's very first commit, of a group known or forgotten; None before it."""
+        rows = self._database.read(
+            "SELECT min(first) FROM (SELECT min(first_scored) AS first FROM groups WHERE monitor = ?1 "
+            "UNION ALL SELECT first_scored FROM watched WHERE monitor = ?1)",
+            (monitor,),
+        )
         return None if rows[0][0] is None else time_of(rows[0][0])
 
     def groups(self, monitor: str) -> list[Group]:
@@ -92,47 +97,35 @@ class Store(Commits, Outbox, FeedbackBook):
         rows = self._database.read("SELECT labels FROM groups WHERE monitor = ? ORDER BY labels", (monitor,))
         return [group_of(labels) for (labels,) in rows]
 
-    def events(
-        self,
-        monitor: str | None = None,
-        state: Literal["open", "resolved"] | None = None,
-        start: pd.Timestamp | None = None,
-        end: pd.Timestamp | None = None,
-        limit: int | None = None,
-    ) -> list[Event]:
-        """The events that overlap ``start <= t < end``, newest start first; arguments left out do not restrict."""
-        wanted: list[tuple[str, Any]] = [
-            ("monitor = ?", monitor),
-            ("state = ?", state),
-            ('("end" IS NULL OR "end" > ?)', None if start is None else ns_of(start)),
-            ("start < ?", None if end is None else ns_of(end)),
-        ]
-        given = [(condition, value) for condition, value in wanted if value is not None]
-        where = " AND ".join(condition for condition, _ in given) or "TRUE"
-        rows = self._database.read(
-            f"SELECT body FROM events WHERE {where} ORDER BY start DESC, id LIMIT ?",  # noqa: S608 - only constants
-            (*(value for _, value in given), -1 if limit is None else limit),
-        )
-        return [Event.from_json(json.loads(body)) for (body,) in rows]
+    def newest_rows(self) -> dict[str, pd.Timestamp]:
+        """The newest row with a value of each monitor that has one, of all its groups."""
+        rows = self._database.read(f"SELECT monitor, max({_NEWEST}) FROM groups GROUP BY monitor")  # noqa: S608
+        return {monitor: time_of(newest) for monitor, newest in rows if newest is not None}
 
-    def event(self, event_id: str) -> Event | None:
-        """One event as its newest change left it; None when there is none of this id."""
-        rows = self._database.read("SELECT body FROM events WHERE id = ?", (event_id,))
-        return Event.from_json(json.loads(rows[0][0])) if rows else None
+    def forget_groups(self, monitor: str, before: pd.Timestamp) -> list[Group]:
+        """Forget groups whose newest row is older; returns them. One that comes back later begins anew.
 
-    def changes(self, event_id: str) -> list[EventChange]:
-        """An event's history, oldest first."""
-        rows = self._database.read("SELECT body FROM changes WHERE event_id = ? ORDER BY sequence", (event_id,))
-        return [EventChange.from_json(json.loads(body)) for (body,) in rows]
-
-    def sequences(self, event_ids: Iterable[str]) -> dict[str, int]:
-        """The number of the newest change of each of the events that have one."""
-        rows = self._database.read(
-            "SELECT event_id, max(sequence) FROM changes WHERE event_id IN (SELECT value FROM json_each(?)) "
-            "GROUP BY event_id",
-            (json.dumps(list(event_ids)),),
-        )
-        return dict(rows)
+        Not while one of its events is open, or a delivery about one is pending. :meth:`watched_since` stays.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                f"SELECT labels, first_scored FROM groups AS g WHERE monitor = ? AND {_NEWEST} < ? "  # noqa: S608
+                "AND NOT EXISTS (SELECT 1 FROM events e WHERE e.labels = g.labels AND e.monitor = g.monitor "
+                "AND NOT e.incident AND (e.state = 'open' OR EXISTS "
+                "(SELECT 1 FROM deliveries d WHERE d.event_id = e.id AND d.status = 'pending'))) ORDER BY labels",
+                (monitor, ns_of(before)),
+            ).fetchall()
+            began = [first for _, first in rows if first is not None]
+            if began:
+                connection.execute(
+                    "INSERT INTO watched (monitor, first_scored) VALUES (?, ?) ON CONFLICT (monitor) "
+                    "DO UPDATE SET first_scored = min(first_scored, excluded.first_scored)",
+                    (monitor, min(began)),
+                )
+            connection.executemany(
+                "DELETE FROM groups WHERE monitor = ? AND labels = ?", [(monitor, labels) for labels, _ in rows]
+            )
+        return [group_of(labels) for labels, _ in rows]
 
     def prune(self, older_than: pd.Timestamp) -> int:
         """Forget resolved events whose newest change is older and which nobody waits for; returns how many.
