@@ -28,7 +28,7 @@ __all__ = ["BatchScorer", "StepwiseDetector"]
 _AT_ONCE = 4096
 """Windows that wait for an answer at most: bounds memory when many groups catch up."""
 _CELLS = 500_000
-"""Windows x rows x channels of one network call: what stays near the processor is a third quicker than what does not."""
+"""Windows x rows x channels of one network call: what stays in the processor's cache is a third quicker."""
 _PADDING = 1.25
 """A batch holds groups of so many times the metrics of its smallest one, at most."""
 
