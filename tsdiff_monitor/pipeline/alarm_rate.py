@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tsdiff_monitor.events.grouping import called
+from tsdiff_monitor.events.grouping import labelled_events
 
 if TYPE_CHECKING:
     from tsdiff_monitor.store.store import Store
@@ -43,7 +43,7 @@ def seen_per_week(store: Store, monitor: str, now: pd.Timestamp) -> float | None
         return None
     start = max(since, now - LOOK_BACK)
     events = store.events(monitor, start=start, end=now)
-    known = called(store.feedback(monitor), events)
+    known = labelled_events(store.feedback(monitor), events)
     began = [event for event in events if event.start >= start and not event.members]  # members count by themselves
     unclear = [event for event in began if event.id not in known or known[event.id].verdict == "false"]
     return len(unclear) / ((now - start) / _WEEK)

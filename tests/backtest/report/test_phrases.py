@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
+from tsdiff_monitor.backtest.report.phrases import happened, number, percent, span, verdict
 from tsdiff_monitor.backtest.report.summary import assess
-from tsdiff_monitor.backtest.report.words import happened, number, percent, span, verdict
 from tsdiff_monitor.events.event import Culprit
 
 
