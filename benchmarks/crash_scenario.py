@@ -10,7 +10,7 @@ import pandas as pd
 
 from tsdiff_monitor.config.monitors import MonitorConfig
 from tsdiff_monitor.events.event import Change, EventChange
-from tsdiff_monitor.events.grouping import join
+from tsdiff_monitor.events.grouping import group_events
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
 from tsdiff_monitor.timeseries.frame import Group, Series
@@ -46,7 +46,7 @@ class Scenario:
         changes: list[EventChange] = []
         for group, scores in self.scores.items():
             changes += EventTracker(CONFIG.events, MONITOR, group, TrackerState()).advance(scores, explain)
-        joined = join(changes, (), CONFIG.events, STEP, lambda _: 0)
+        joined = group_events(changes, (), CONFIG.events, STEP, lambda _: 0)
         changes += [change for change, _ in joined.incidents]
         told: set[str] = set()
         aware: set[str] = set()  # the events that are open as far as the places know

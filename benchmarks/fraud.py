@@ -101,10 +101,10 @@ def _run(
 ) -> Record:
     """One configuration: the product's figures and the baseline's."""
     from tsdiff_monitor.app.build import assemble
+    from tsdiff_monitor.config.dry_run import dry_run
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.config.silent import silenced
 
-    config = silenced(load_config(_CONFIGS / f"fraud-{case.name}.yaml", environ={"FRAUD_DATABASE_URL": url}))
+    config = dry_run(load_config(_CONFIGS / f"fraud-{case.name}.yaml", environ={"FRAUD_DATABASE_URL": url}))
     monitor = config.monitors[case.name]
     first = pd.Timestamp(int(labels["t"].min()), unit="s", tz="UTC").floor("D")
     end = pd.Timestamp(int(labels["t"].max()), unit="s", tz="UTC").ceil("D")

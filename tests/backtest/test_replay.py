@@ -17,8 +17,8 @@ from tsdiff_monitor.app.build import Assembly, assemble
 from tsdiff_monitor.backtest.replay import Spans, replay
 from tsdiff_monitor.backtest.report.replay import Replay
 from tsdiff_monitor.backtest.report.write import FILES, write_report
+from tsdiff_monitor.config.dry_run import dry_run
 from tsdiff_monitor.config.loader import load_config
-from tsdiff_monitor.config.silent import silenced
 from tsdiff_monitor.errors import DataError, StoreError, TsdiffError
 from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Extent, Reading, ReadRequest
@@ -31,7 +31,7 @@ ORDERS: Group = (("service", "orders"),)
 
 
 def parts_of(config: Path, folder: Path, models: Path | None = None) -> Assembly:
-    return assemble(silenced(load_config(config)), storage=folder, models=models)
+    return assemble(dry_run(load_config(config)), storage=folder, models=models)
 
 
 def clock() -> Callable[[], float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.events.event import Change, Ending, EventChange
+from tsdiff_monitor.events.event import Change, EventChange, ResolveReason
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
@@ -42,7 +42,7 @@ def test_after_three_events_one_stays_open() -> None:
     assert openings(changes) == 4
     assert [change.event.flapping for change in changes if change.change is Change.opened] == [False] * 3 + [True]
     last = changes[-1]
-    assert (last.change, last.event.reason) == (Change.resolved, Ending.calm)
+    assert (last.change, last.event.reason) == (Change.resolved, ResolveReason.calm)
     calm = T0 + MINUTE * (9 * 30 + 2)  # the last burst's end
     assert (last.event.end, last.event.last) == (calm, calm + pd.Timedelta("1h"))
 

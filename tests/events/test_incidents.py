@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsdiff_monitor.events.event import ABSENT, Change, Ending, Event, EventChange, Severity
+from tsdiff_monitor.events.event import ABSENT, Change, Event, EventChange, ResolveReason, Severity
 from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.events.feedback import Feedback
-from tsdiff_monitor.events.grouping import Joined, called, join
+from tsdiff_monitor.events.grouping import Grouping, group_events, labelled_events
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.testing import example_event
 from tsdiff_monitor.timeseries.frame import Group
@@ -31,7 +31,7 @@ def host(number: int, **labels: str) -> Group:
 def changed(number: int, begin: int, at: int, change: Change = Change.opened, **fields: object) -> EventChange:
     """A change at minute ``at`` of the event of a host that was confirmed at minute ``begin``."""
     group = fields.pop("group", host(number))
-    ended = {"end": T0 + MINUTE * at, "reason": Ending.calm} if change is Change.resolved else {}
+    ended = {"end": T0 + MINUTE * at, "reason": ResolveReason.calm} if change is Change.resolved else {}
     event = example_event(
         id=f"{group}@{begin}",
         group=group,
@@ -52,11 +52,11 @@ class Book:
         self.told: list[EventChange] = []
         self.suppressed: set[str] = set()
 
-    def ask(self, changes: Sequence[EventChange]) -> Joined:
+    def ask(self, changes: Sequence[EventChange]) -> Grouping:
         def sequence_of(name: str) -> int:
             return max((one.sequence for one in self.told if one.event.id == name), default=0)
 
-        return join(changes, self.events.values(), self.policy, MINUTE, sequence_of)
+        return group_events(changes, self.events.values(), self.policy, MINUTE, sequence_of)
 
     def tick(self, changes: Sequence[EventChange], *, committed: Sequence[EventChange] | None = None) -> None:
         found = self.ask(changes)
@@ -91,7 +91,7 @@ def test_thirty_hosts_are_one_message() -> None:
     assert [change.sequence for change in book.told] == [1, 2, 3]
     assert len(book.suppressed) == 30  # of ends nobody hears who was not told of the beginning
     last = book.told[-1].event
-    assert (last.end, last.reason, last.start) == (T0 + 22 * MINUTE, Ending.calm, T0 + 4 * MINUTE)
+    assert (last.end, last.reason, last.start) == (T0 + 22 * MINUTE, ResolveReason.calm, T0 + 4 * MINUTE)
 
 
 def test_two_are_told_by_themselves() -> None:
@@ -254,7 +254,7 @@ def test_feedback_on_an_incident_is_feedback_on_its_members() -> None:
     (incident,) = [event for event in book.events.values() if event.members]
     false, real = Feedback("false", "", 0.0), Feedback("real", "", 0.0)
     first, second, third = (member.event for member in incident.members)
-    said = called({incident.id: false, second: real}, list(book.events.values()))
+    said = labelled_events({incident.id: false, second: real}, list(book.events.values()))
     assert [said[one] for one in (first, second, third)] == [false, real, false]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.events.event import Change, Ending, EventChange
-from tsdiff_monitor.events.level import CLEAR
+from tsdiff_monitor.events.event import Change, EventChange, ResolveReason
+from tsdiff_monitor.events.level_shift import CLEAR
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.state import TrackerState
 from tsdiff_monitor.events.tracker import EventTracker
@@ -60,14 +60,14 @@ def steady(rows: int, level: float = 3.0) -> list[float]:
 def adapted() -> Watch:
     """A watch whose group has lived at scores around 3 for long enough."""
     watch = Watch()
-    assert watch.see(steady(50))[-1].event.reason is Ending.adapted
+    assert watch.see(steady(50))[-1].event.reason is ResolveReason.adapted
     return watch
 
 
 def test_a_steady_level_ends_its_event() -> None:
     """Confirmed in row 1, it is resolved ``adapt_after`` later; the rows of that time count as normal."""
     *_, last = Watch().see(steady(60))
-    assert (last.change, last.event.reason, minute(last.event.end)) == (Change.resolved, Ending.adapted, 41)
+    assert (last.change, last.event.reason, minute(last.event.end)) == (Change.resolved, ResolveReason.adapted, 41)
     assert minute(last.event.adapted_from) == 1
     assert EventChange.from_json(json.loads(json.dumps(last.to_json()))) == last
 
@@ -75,7 +75,7 @@ def test_a_steady_level_ends_its_event() -> None:
 def test_the_way_to_the_level_is_no_part_of_it() -> None:
     """Scores far above those that follow put the adaptation off by their quarter, and are not learned."""
     *_, last = Watch().see([30.0, 50.0, 30.0, *steady(70)])
-    assert last.event.reason is Ending.adapted
+    assert last.event.reason is ResolveReason.adapted
     assert (minute(last.event.adapted_from), minute(last.event.end)) == (11, 51)
 
 
@@ -112,14 +112,14 @@ def test_a_rise_above_the_level_is_another_event() -> None:
     assert opened.change is Change.opened and opened.sequence == 1
     assert opened.event.peak == pytest.approx(1.2)
     (resolved,) = watch.see(steady(30))
-    assert (resolved.event.id, resolved.event.reason) == (opened.event.id, Ending.calm)
+    assert (resolved.event.id, resolved.event.reason) == (opened.event.id, ResolveReason.calm)
 
 
 def test_a_second_level_is_adapted_too() -> None:
     """Above the first one; from then on it is the higher one that counts."""
     watch = adapted()
     changes = watch.see(steady(60, level=12.0))
-    assert changes[0].change is Change.opened and changes[-1].event.reason is Ending.adapted
+    assert changes[0].change is Change.opened and changes[-1].event.reason is ResolveReason.adapted
     assert watch.level == pytest.approx(14.0)
 
 

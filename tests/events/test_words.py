@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tsdiff_alerts.message.phrases import headline, who
-from tsdiff_monitor.events.event import ABSENT, Change, Ending, Member
+from tsdiff_monitor.events.event import ABSENT, Change, Member, ResolveReason
 from tsdiff_monitor.testing import example_change
 from tsdiff_monitor.timeseries.frame import Group
 
@@ -23,16 +23,19 @@ def host(name: str, **labels: str) -> Group:
 
 def test_an_adapted_event_is_not_back_to_normal() -> None:
     """It says what is taken for normal now."""
-    said = headline(example_change(Change.resolved, reason=Ending.adapted))
+    said = headline(example_change(Change.resolved, reason=ResolveReason.adapted))
     assert said == "hosts: instance=web-1 has settled at a new level, which is taken for normal from now on"
-    assert headline(example_change(Change.resolved, reason=Ending.calm)) == "hosts: instance=web-1 is back to normal"
+    assert (
+        headline(example_change(Change.resolved, reason=ResolveReason.calm))
+        == "hosts: instance=web-1 is back to normal"
+    )
 
 
 def test_a_forgotten_group_is_not_reporting_again() -> None:
     """Its event ends, and so does the waiting for it."""
-    said = headline(example_change(Change.resolved, kind=ABSENT, reason=Ending.forgotten))
+    said = headline(example_change(Change.resolved, kind=ABSENT, reason=ResolveReason.expired))
     assert said == "hosts: instance=web-1 has not reported for so long that it is taken to be gone for good"
-    back = headline(example_change(Change.resolved, kind=ABSENT, reason=Ending.back))
+    back = headline(example_change(Change.resolved, kind=ABSENT, reason=ResolveReason.returned))
     assert back == "hosts: instance=web-1 is reporting again"
 
 
@@ -71,10 +74,10 @@ def test_an_incident_names_some_of_its_groups(groups: list[Group], common: Group
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"reason": Ending.adapted}, "have settled at a new level, which is taken for normal from now on"),
-        ({"kind": ABSENT, "reason": Ending.back}, "are reporting again"),
+        ({"reason": ResolveReason.adapted}, "have settled at a new level, which is taken for normal from now on"),
+        ({"kind": ABSENT, "reason": ResolveReason.returned}, "are reporting again"),
         (
-            {"kind": ABSENT, "reason": Ending.forgotten},
+            {"kind": ABSENT, "reason": ResolveReason.expired},
             "have not reported for so long that they are taken to be gone for good",
         ),
     ],

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tsdiff_monitor.app.build import assemble
+from tsdiff_monitor.config.dry_run import dry_run
 from tsdiff_monitor.config.loader import Config, PluginConfig, load_config
-from tsdiff_monitor.config.silent import silenced
 from tsdiff_monitor.errors import ConfigError, StoreError, WriteError
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.settings.model import StrictModel
@@ -129,15 +129,15 @@ def test_everything_is_closed_whatever_fails(config: Config) -> None:
 
 def test_silence_leaves_nobody_to_tell(config: Config) -> None:
     """Looking back, a configuration has its monitors and readers, but no notifier and no writer."""
-    silent = silenced(config)
+    silent = dry_run(config)
     assert (dict(silent.notifiers), dict(silent.writers)) == ({}, {})
     assert list(silent.monitors) == ["told", "quiet"]
     assert all(not (monitor.notify or monitor.write) for monitor in silent.monitors.values())
     assert config.monitors["told"].notify == ("terminal",)
-    assert list(silenced(config, only="quiet").monitors) == ["quiet"]
+    assert list(dry_run(config, only="quiet").monitors) == ["quiet"]
 
 
 def test_an_unknown_monitor_is_named_with_those_there_are(config: Config) -> None:
     """The error says which monitors the file has."""
     with pytest.raises(ConfigError, match=r"there is no monitor 'tolt' \(it has: told, quiet\)"):
-        silenced(config, only="tolt")
+        dry_run(config, only="tolt")

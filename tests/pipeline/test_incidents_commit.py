@@ -140,7 +140,7 @@ def test_a_bug_in_grouping_silences_nothing(
     def broken(*_: object) -> None:
         raise ValueError("hunter2")
 
-    monkeypatch.setattr("tsdiff_monitor.pipeline.commit.join", broken)
+    monkeypatch.setattr("tsdiff_monitor.pipeline.commit.group_events", broken)
     results = replay(pipeline, hosts[HOSTS[0]], 60)
     assert [where for where, _ in results[0].errors] == ["incidents"]
     assert "hunter2" not in str(results[0].errors[0][1])

@@ -14,7 +14,7 @@ import pytest
 
 from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.events.event import Change, Ending, EventChange
+from tsdiff_monitor.events.event import Change, EventChange, ResolveReason
 from tsdiff_monitor.pipeline.commit import Committed, Outcome, commit_outcomes
 from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.store.store import Store
@@ -32,7 +32,7 @@ def host(number: int) -> Group:
 
 def changed(number: int, at: int, sequence: int, change: Change, **fields: Any) -> EventChange:
     """A change at minute ``at`` of the one event of a host."""
-    ended = {"end": T0 + MINUTE * at, "reason": Ending.calm} if change is Change.resolved else {}
+    ended = {"end": T0 + MINUTE * at, "reason": ResolveReason.calm} if change is Change.resolved else {}
     defaults = {"id": f"web-{number}", "group": host(number), "start": T0, "confirmed": T0 + MINUTE}
     event = example_event(**defaults | {"last": T0 + MINUTE * at} | ended | fields)
     return EventChange(change, event, sequence)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.events.event import Change, Ending
+from tsdiff_monitor.events.event import Change, ResolveReason
 from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.testing import MemoryReader, example_change, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group
@@ -26,7 +26,14 @@ def test_rows_at_the_new_level_are_learned(make_pipeline: MakePipeline, verdict:
     pipeline = make_pipeline(MemoryReader({WEB_1: frame}))
     start, level, end = (frame.start + STEP * row for row in (20, 40, 80))
     event = example_change(
-        Change.resolved, 1, group=WEB_1, start=start, end=end, last=end, reason=Ending.adapted, adapted_from=level
+        Change.resolved,
+        1,
+        group=WEB_1,
+        start=start,
+        end=end,
+        last=end,
+        reason=ResolveReason.adapted,
+        adapted_from=level,
     )
     pipeline.store.commit("hosts", WEB_1, None, None, [event], [])
     if verdict is not None:
@@ -49,7 +56,7 @@ def test_a_shift_is_an_event_then_normal_then_learned(make_pipeline: MakePipelin
     for row in range(20, 181, 20):
         pipeline.tick(begin + row * STEP, since=begin)
     (event,) = pipeline.store.events("hosts")
-    assert (event.reason, event.start) == (Ending.adapted, shifted.start + 310 * STEP)
+    assert (event.reason, event.start) == (ResolveReason.adapted, shifted.start + 310 * STEP)
     pipeline.fit(begin + 180 * STEP)
     pipeline.tick(begin + 220 * STEP)
     assert pipeline.store.events("hosts") == [event]

@@ -1,4 +1,4 @@
-"""What the daemon has followed before an incident that is put into a drifted ground."""
+"""What the daemon has followed before an incident that is put into a drifted history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsdiff_monitor.rehearsal.baseline_rows import HistorySlice
 from tsdiff_monitor.rehearsal.following import Following
-from tsdiff_monitor.rehearsal.ground import Ground
 from tsdiff_monitor.timeseries.frame import Frame, Series
 from tsdiff_monitor.timeseries.scores import Expected, Scores
 
@@ -42,14 +42,14 @@ class Model:
         directory.touch()
 
 
-def ground(values: np.ndarray, first: int) -> Ground:
+def history(values: np.ndarray, first: int) -> HistorySlice:
     frame = Frame(START, STEP, values.astype(np.float32)[:, None], (Series("cpu"),))
-    return Ground((), frame, first, (START, START))
+    return HistorySlice((), frame, first, (START, START))
 
 
 def test_a_risen_level_is_known_from_the_first_row_on() -> None:
-    """Rows before the ground count too: what rose there does not raise an alarm at its first row."""
-    risen = ground(np.concatenate([np.full(600, 0.25), np.full(1400, 1.5)]), 1400)
+    """Rows before the history count too: what rose there does not raise an alarm at its first row."""
+    risen = history(np.concatenate([np.full(600, 0.25), np.full(1400, 1.5)]), 1400)
     model = Following.over(Model(), risen)
     part = risen.frame.rows(1400, 1440)
     scores = model.score(part)
@@ -59,15 +59,15 @@ def test_a_risen_level_is_known_from_the_first_row_on() -> None:
 
 def test_a_level_that_stays_counts_as_it_is() -> None:
     """Without a rise scores are the model's own, and so they are where it says nothing of ordinary rows."""
-    still = ground(np.full(2000, 0.25), 1000)
-    risen = ground(np.concatenate([np.full(600, 0.25), np.full(1400, 1.5)]), 1400)
+    still = history(np.full(2000, 0.25), 1000)
+    risen = history(np.concatenate([np.full(600, 0.25), np.full(1400, 1.5)]), 1400)
     assert (Following.over(Model(), still).score(still.frame).score == 0.25).all()
     assert (Following.over(Model(None), risen).score(risen.frame).score[1000:] == 1.5).all()
 
 
 def test_an_incident_in_the_ground_changes_no_other_row() -> None:
-    """The factors are those of the ground as it is: rows changed afterwards are judged by them."""
-    still = ground(np.full(2000, 0.25), 1000)
+    """The factors are those of the history as it is: rows changed afterwards are judged by them."""
+    still = history(np.full(2000, 0.25), 1000)
     model = Following.over(Model(), still)
     changed = still.frame.values.copy()
     changed[1200:1700] = 4.0
@@ -76,7 +76,7 @@ def test_an_incident_in_the_ground_changes_no_other_row() -> None:
 
 def test_a_plain_one_names_nothing() -> None:
     """Expected values are the model's, or missing where they would only take time."""
-    still = ground(np.full(100, 0.25), 50)
+    still = history(np.full(100, 0.25), 50)
     model = Following.over(Model(), still)
     plain = Following(model.inner, model.start, model.step, model.factors, plain=True)
     assert (model.expected(still.frame, ["cpu"], first=90).yhat == 0.25).all()

@@ -13,9 +13,9 @@ from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import DataError, SourceError
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.plugins import Incident, Reading, ReadRequest
+from tsdiff_monitor.plugins import LabelledSpan, Reading, ReadRequest
 from tsdiff_monitor.rehearsal import Options, Outcome, rehearse
-from tsdiff_monitor.rehearsal.ground import survey
+from tsdiff_monitor.rehearsal.baseline_rows import survey
 from tsdiff_monitor.testing import MemoryReader, example_event
 from tsdiff_monitor.timeseries.frame import Frame
 
@@ -88,35 +88,35 @@ def test_generated_incidents_come_from_the_model(make_pipeline: Any, tmp_path: A
 
 def test_known_incidents_are_no_ground(make_pipeline: Any) -> None:
     """Rows of events in the state, of labels and of the calendar hold no incident of ours, and older rows step in."""
-    label = Incident(group("a"), END - 400 * STEP, END - 300 * STEP)
+    label = LabelledSpan(group("a"), END - 400 * STEP, END - 300 * STEP)
     event = example_event(id="e1", monitor="hosts", group=group("a"), start=END - 200 * STEP, end=END - 150 * STEP)
     reader = MemoryReader({group("a"): normal_frame(0)}, incidents=(label,))
     calendar = {"night": {"cron": "0 15 * * *", "lasts": "10m"}}
     with make_pipeline(reader, calendar=calendar) as pipeline:
         pipeline.store.commit("hosts", group("a"), event.last, {}, [EventChange(Change.resolved, event, 1)], ())
-        (ground,) = survey(pipeline, 5, None, END).grounds
-    seen = pd.Series(ground.frame.observed.any(1), ground.frame.times)
+        (history,) = survey(pipeline, 5, None, END).histories
+    seen = pd.Series(history.frame.observed.any(1), history.frame.times)
     for start, end in ((label.start, label.end), (event.start, event.end)):
         assert not seen[(seen.index >= start) & (seen.index < end)].any()
     fourth = pd.Timestamp("2024-05-02T15:00:00Z")
     assert not seen.get(fourth, False)
-    assert ground.start == START + 1200 * STEP
-    assert ground.fit_span == (START, START + 1200 * STEP)
+    assert history.start == START + 1200 * STEP
+    assert history.fit_span == (START, START + 1200 * STEP)
 
 
 def test_without_extents_half_is_left_to_fit_on(make_pipeline: Any, tmp_path: Any) -> None:
-    """Of a source that knows nothing of itself, the newest half; the fit ends where the ground begins."""
+    """Of a source that knows nothing of itself, the newest half; the fit ends where the history begins."""
     reader = PlainReader(MemoryReader({group("a"): normal_frame(0)}))
     with make_pipeline(reader) as pipeline:
-        (ground,) = survey(pipeline, 5, None, END).grounds
+        (history,) = survey(pipeline, 5, None, END).histories
         outcome, _, errors = run(pipeline, tmp_path)
-    assert ground.start == ground.fit_span[1] == START + 1200 * STEP
+    assert history.start == history.fit_span[1] == START + 1200 * STEP
     assert errors == []
     assert outcome.groups[0].model == "fit for this"
 
 
 def test_events_that_are_there_anyway_are_left_out(make_pipeline: Any, tmp_path: Any) -> None:
-    """A bump in the ground is an event without any incident of ours: counted, and its rows are not used."""
+    """A bump in the history is an event without any incident of ours: counted, and its rows are not used."""
     frame = normal_frame(0)
     values = frame.values.copy()
     values[2000:2030, 0] += 30

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.injection import JUDGES, KINDS, Injected, Mix, generated_kinds, inject
+from tsdiff_monitor.injection import JUDGES, KINDS, AnomalyMix, Injected, generated_kinds, inject
 from tsdiff_monitor.injection.model import conditional_sampler
 from tsdiff_monitor.scoring.scaling import Scaler
 
@@ -92,7 +92,7 @@ def test_every_kind_takes_its_turn() -> None:
     before = np.random.default_rng(0).standard_normal((5000, 4))
     result = inject(
         before, incidents=2 * len(KINDS), kinds=KINDS, generator=np.random.default_rng(3),
-        mix=Mix(rows=(10, 100), magnitude=(5, 10)),
+        mix=AnomalyMix(rows=(10, 100), magnitude=(5, 10)),
     )  # fmt: skip
     assert sorted(incident.kind for incident in result.incidents) == sorted([*KINDS] * 2)
 
@@ -102,7 +102,7 @@ def test_a_kind_alone_is_possible(kind: str) -> None:
     """Each kind by itself changes moving metrics, also one alone in 64 rows."""
     for before in (rows(64, 1, gaps=False), rows(800, 5)):
         result = inject(
-            before, incidents=1, kinds={kind: KINDS[kind]}, generator=np.random.default_rng(4), mix=Mix((16, 32))
+            before, incidents=1, kinds={kind: KINDS[kind]}, generator=np.random.default_rng(4), mix=AnomalyMix((16, 32))
         )
         check(before, result)
         assert [incident.kind for incident in result.incidents] == [kind]
@@ -133,7 +133,7 @@ def test_a_broken_correlation_is_the_metrics_own_course_at_another_time() -> Non
     before = np.arange(1000.0, dtype=np.float32)[:, None]
     result = inject(
         before, incidents=1, kinds={"correlation": KINDS["correlation"]}, generator=np.random.default_rng(8),
-        mix=Mix(rows=(100, 100)),
+        mix=AnomalyMix(rows=(100, 100)),
     )  # fmt: skip
     incident = result.incidents[0]
     source = result.values[incident.start : incident.end, 0]
@@ -147,7 +147,7 @@ def test_magnitudes_are_in_spreads_of_the_metric_whatever_its_unit() -> None:
     """The same rows in other units have the same incidents, of the same magnitudes."""
     before = rows(1500, 5, gaps=False)[:, 3:].astype(np.float64)
     kinds = {"level_shift": KINDS["level_shift"]}
-    mix = Mix(rows=(20, 40), magnitude=(3, 3))
+    mix = AnomalyMix(rows=(20, 40), magnitude=(3, 3))
     plain, scaled = (
         inject(before * unit, incidents=4, kinds=kinds, mix=mix, generator=np.random.default_rng(9))
         for unit in (1.0, np.array([1e-3, 1e6]))
@@ -163,7 +163,7 @@ def test_durations_breadth_and_gaps_are_those_of_the_mix() -> None:
     before = rows(4000, 20, gaps=False)[:, 3:]
     result = inject(
         before, share=0.3, kinds={"noise": KINDS["noise"]}, generator=np.random.default_rng(10),
-        mix=Mix(rows=(10, 20), breadth=(0.5, 0.5), gap=30),
+        mix=AnomalyMix(rows=(10, 20), breadth=(0.5, 0.5), gap=30),
     )  # fmt: skip
     assert len(result.incidents) > 30
     lengths = [i.end - i.start for i in result.incidents]
@@ -178,7 +178,7 @@ def test_durations_breadth_and_gaps_are_those_of_the_mix() -> None:
 def test_correlated_metrics_are_hit_together() -> None:
     """An incident of several metrics stays within a family that moves together, where the family is large enough."""
     before = rows(3000, 20, gaps=False)
-    mix = Mix(rows=(10, 40), breadth=(0.2, 0.2))
+    mix = AnomalyMix(rows=(10, 40), breadth=(0.2, 0.2))
     result = inject(before, incidents=20, kinds={"noise": KINDS["noise"]}, generator=np.random.default_rng(11), mix=mix)
     families = [{k % 2 for k in i.metrics if k > 2} for i in result.incidents]
     assert np.mean([len(family) <= 1 for family in families]) > 0.8
@@ -197,7 +197,7 @@ def test_where_a_kind_cannot_show_another_takes_its_place() -> None:
     """The number and the share asked for are kept in metrics that some kinds cannot change."""
     still = np.full((1000, 2), 5.0, np.float32)
     kinds = {name: KINDS[name] for name in ("frozen", "dropped", "level_shift")}
-    result = inject(still, incidents=12, kinds=kinds, generator=np.random.default_rng(0), mix=Mix(rows=(2, 50)))
+    result = inject(still, incidents=12, kinds=kinds, generator=np.random.default_rng(0), mix=AnomalyMix(rows=(2, 50)))
     assert [incident.kind for incident in result.incidents] == ["level_shift"] * 12
 
 
@@ -248,13 +248,13 @@ def test_wrong_requests_are_refused() -> None:
     with pytest.raises(ValueError, match=r"share from 0 to 0\.5"):
         inject(np.zeros((50, 2)), share=0.9, generator=rng)
     with pytest.raises(ValueError, match="rows"):
-        Mix(rows=(0, 5))
+        AnomalyMix(rows=(0, 5))
     with pytest.raises(ValueError, match="magnitude"):
-        Mix(magnitude=(3, 1))
+        AnomalyMix(magnitude=(3, 1))
     with pytest.raises(ValueError, match="breadth"):
-        Mix(breadth=(0, 2))
+        AnomalyMix(breadth=(0, 2))
     with pytest.raises(ValueError, match="gap"):
-        Mix(gap=0)
+        AnomalyMix(gap=0)
 
 
 class Neighbours:
@@ -279,7 +279,7 @@ def test_generated_incidents_look_usual_alone_but_not_beside_the_others(kind: st
     course = 5 * np.sin(np.arange(T) / 30)[:, None]
     before = course + 0.05 * np.random.default_rng(0).standard_normal((T, 4))
     model = Neighbours()
-    mix = Mix(rows=(20, 150), magnitude=(1, 2), breadth=(0, 0))
+    mix = AnomalyMix(rows=(20, 150), magnitude=(1, 2), breadth=(0, 0))
     kinds = {kind: generated_kinds(model, 64)[kind]}
     result = inject(before, incidents=4, kinds=kinds, generator=np.random.default_rng(13), mix=mix)
     check(before, result)
@@ -302,7 +302,11 @@ def test_generated_incidents_reach_the_ends_of_short_rows() -> None:
     before = rows(64, 3, gaps=False)[:, :1]
     model = Neighbours()
     result = inject(
-        before, incidents=1, kinds=generated_kinds(model, 64), generator=np.random.default_rng(14), mix=Mix((16, 32))
+        before,
+        incidents=1,
+        kinds=generated_kinds(model, 64),
+        generator=np.random.default_rng(14),
+        mix=AnomalyMix((16, 32)),
     )
     check(before, result)
     assert np.isnan(model.asked[0][0]).any()
@@ -317,7 +321,7 @@ def test_an_imputer_generates_incidents_in_the_metrics_own_units(kind: str, gaus
     sample = conditional_sampler(gaussian_pair, scaler, steps=12)
     result = inject(
         before, incidents=4, kinds={kind: generated_kinds(sample, 32)[kind]}, generator=np.random.default_rng(16),
-        mix=Mix(rows=(100, 200), magnitude=(1.0, 1.0), breadth=(0, 0)),
+        mix=AnomalyMix(rows=(100, 200), magnitude=(1.0, 1.0), breadth=(0, 0)),
     )  # fmt: skip
     check(before, result)
     normal, wrong = (scaler.transform(result.values[rows]) for rows in (~result.labels, result.labels))

@@ -17,7 +17,7 @@ import pytest
 
 from tests.store.changes import GROUP, MINUTE, T0, commit, make_change
 from tsdiff_monitor.events.event import Change, Event, EventChange, Member
-from tsdiff_monitor.events.grouping import called
+from tsdiff_monitor.events.grouping import labelled_events
 from tsdiff_monitor.pipeline.alarm_rate import LOOK_BACK, seen_per_week
 from tsdiff_monitor.store.columns import labels_text, ns_of
 from tsdiff_monitor.store.database import Database
@@ -151,7 +151,7 @@ def slow_rate(store: Store, now: pd.Timestamp) -> float:
     assert since is not None
     start = max(since, now - LOOK_BACK)
     events = store.events("hosts", start=start, end=now)
-    known = called(store.feedback("hosts"), events)
+    known = labelled_events(store.feedback("hosts"), events)
     began = [event for event in events if event.start >= start and not event.members]
     unclear = [event for event in began if event.id not in known or known[event.id].verdict == "false"]
     return len(unclear) / ((now - start) / pd.Timedelta(days=7))

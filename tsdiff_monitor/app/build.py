@@ -141,7 +141,9 @@ def assemble(
             observe=observe or (lambda _: None),
         )
         resender = AlertResender(store, notifiers, now=now, timeout=limits.attempt_timeout, turns=turns)
-        made = Assembly(config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, resender, claim)
+        made = Assembly(
+            config, store, model_store, readers, writers, notifiers, pipelines, dispatcher, resender, queues, claim
+        )
         built.pop_all()  # from here on the assembly closes its parts
     return made
 

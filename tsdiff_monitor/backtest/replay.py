@@ -17,7 +17,7 @@ from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.pipeline.pipeline import Pipeline
-from tsdiff_monitor.plugins import History, Incident
+from tsdiff_monitor.plugins import History, LabelledSpan
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import ScoreBatch, Scores
 
@@ -155,7 +155,7 @@ def _standing() -> float:
     return 0.0
 
 
-def _incidents(pipeline: Pipeline, spans: Spans) -> tuple[Incident, ...] | None:
+def _incidents(pipeline: Pipeline, spans: Spans) -> tuple[LabelledSpan, ...] | None:
     if isinstance(pipeline.reader, History):
         return pipeline.reader.incidents(pipeline.request(spans.start, spans.end))
     return None
@@ -164,7 +164,7 @@ def _incidents(pipeline: Pipeline, spans: Spans) -> tuple[Incident, ...] | None:
 def _groups(
     pipeline: Pipeline,
     collector: _Collector,
-    incidents: tuple[Incident, ...] | None,
+    incidents: tuple[LabelledSpan, ...] | None,
     progress: Callable[[str, float, float], None],
 ) -> tuple[GroupReplay, ...]:
     events = [event for event in pipeline.store.events(monitor=pipeline.name) if not event.members]

@@ -45,12 +45,12 @@ def command(
 
     Example: tsdiff-monitor backtest --config.file configs/backtest-smd.yaml --report out
     """
+    from tsdiff_monitor.config.dry_run import dry_run
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.config.silent import silenced
     from tsdiff_monitor.models.repository import folder_name
 
     first, last = parse_time(start, "--start"), parse_time(end, "--end")
-    config = silenced(load_config(config_file), only=monitor)
+    config = dry_run(load_config(config_file), only=monitor)
     # The file as it was written: references to secrets, never their values; left out where it holds one in clear.
     text = None if config.inline_secrets else config_file.read_text(encoding="utf-8")
     errors: Errors = []

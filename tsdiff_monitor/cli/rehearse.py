@@ -85,10 +85,10 @@ def command(
 
 def _chosen(config: Config, monitor: str | None, send: bool) -> list[str]:
     """The monitors to rehearse. Raises ``ConfigError`` when there is none of that name, or none with a notifier."""
-    from tsdiff_monitor.config.silent import silenced
+    from tsdiff_monitor.config.dry_run import dry_run
     from tsdiff_monitor.errors import ConfigError, ConfigProblem
 
-    names = list(silenced(config, only=monitor).monitors)
+    names = list(dry_run(config, only=monitor).monitors)
     if send and not config.settings.routes:
         for name in names:
             if not config.monitors[name].notify:
@@ -118,7 +118,7 @@ def _rehearse(config: Config, name: str, options: Options, report: Path | None, 
 
     from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.cli.rehearse_text import print_outcome
-    from tsdiff_monitor.config.silent import silenced
+    from tsdiff_monitor.config.dry_run import dry_run
     from tsdiff_monitor.errors import DataError
     from tsdiff_monitor.models.repository import ModelStore
     from tsdiff_monitor.rehearsal.run import rehearse
@@ -128,7 +128,7 @@ def _rehearse(config: Config, name: str, options: Options, report: Path | None, 
     began = time.monotonic()
     storage = config.settings.storage_path
     copy_state(storage, work)
-    with assemble(silenced(config, only=name), storage=work, models=storage / "models-rehearse") as parts:
+    with assemble(dry_run(config, only=name), storage=work, models=storage / "models-rehearse") as parts:
         # Recipients are worked out, but nothing of the pipeline's own store is ever delivered.
         pipeline = dataclasses.replace(
             parts.pipelines[name], monitor=config.monitors[name], routes=config.settings.routes

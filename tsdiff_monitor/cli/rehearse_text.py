@@ -22,7 +22,7 @@ _METRICS = 15
 
 def print_outcome(outcome: Outcome) -> None:
     """Print what a person wants to know first, per kind and per metric."""
-    from tsdiff_monitor.rehearsal.words import facts, verdict
+    from tsdiff_monitor.rehearsal.phrases import facts, verdict
 
     for line in facts(outcome):
         emit(line)
@@ -33,7 +33,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def _kinds(outcome: Outcome) -> Table:
-    from tsdiff_monitor.rehearsal.words import kind_name
+    from tsdiff_monitor.rehearsal.phrases import kind_name
 
     table = _table("kind of incident", "found", "", "median delay", "culprit in top 3")
     for one in outcome.kinds():

@@ -28,11 +28,11 @@ def check_sources(file: Path, monitor: str | None, now: str | None) -> int:
 
     from tsdiff_monitor.app.build import assemble
     from tsdiff_monitor.checks.examine import examine
+    from tsdiff_monitor.config.dry_run import dry_run
     from tsdiff_monitor.config.loader import load_config
-    from tsdiff_monitor.config.silent import silenced
 
     at = parse_time(now, "--now")
-    config = silenced(load_config(file), only=monitor)
+    config = dry_run(load_config(file), only=monitor)
     failed = findings = 0
     # A daemon may be at work on the configured storage: nothing of it is needed here.
     with tempfile.TemporaryDirectory() as storage, assemble(config, storage=Path(storage)) as parts:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
-from tsdiff_monitor.events.event import ABSENT, Change, Ending, Event, EventChange, Severity
+from tsdiff_monitor.events.event import ABSENT, Change, Event, EventChange, ResolveReason, Severity
 from tsdiff_monitor.events.tracker import event_id
 from tsdiff_monitor.timeseries.frame import Group
 
@@ -46,7 +46,7 @@ def absences(
         silent = end - silent_since
         if event is not None and (event.start < silent_since or silent >= forget_after):
             over = event.start if event.start >= silent_since else last
-            reason = Ending.back if event.start < silent_since else Ending.forgotten
+            reason = ResolveReason.returned if event.start < silent_since else ResolveReason.expired
             ended = dataclasses.replace(event, end=max(over, event.confirmed), last=end, reason=reason)
             changes.append(EventChange(Change.resolved, ended, 2))
         elif event is None and patience <= silent < forget_after and not is_excluded(group):

@@ -12,7 +12,7 @@ from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
-__all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Ending", "Event", "EventChange", "Member", "Severity"]
+__all__ = ["ABSENT", "ANOMALY", "Change", "Culprit", "Event", "EventChange", "Member", "ResolveReason", "Severity"]
 
 
 ANOMALY, ABSENT = "anomaly", "absent"
@@ -39,14 +39,17 @@ class Change(StrEnum):
     resolved = "resolved"
 
 
-class Ending(StrEnum):
-    """Why an event is over: the scores are calm; they are steady at a new level; or, of an absent group, values have
-    come ``back``, or it is taken to be gone for good."""
+class ResolveReason(StrEnum):
+    """The reason why an event is over, under the value that is stored and sent.
+
+    The scores are calm; they are steady at a new level; or, of an absent group, it has returned, or its absence has
+    expired: it is taken to be gone for good.
+    """
 
     calm = "calm"
     adapted = "adapted"
-    back = "back"
-    forgotten = "forgotten"
+    returned = "back"
+    expired = "forgotten"
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Event:
     severity: Severity
     culprits: tuple[Culprit, ...]
     kind: str = ANOMALY
-    reason: Ending | None = None
+    reason: ResolveReason | None = None
     adapted_from: pd.Timestamp | None = None
     flapping: bool = False
     members: tuple[Member, ...] = ()
@@ -167,7 +170,7 @@ class Event:
             severity=Severity(raw["severity"]),
             culprits=tuple(Culprit(**culprit) for culprit in raw["culprits"]),
             kind=raw.get("kind", ANOMALY),
-            reason=None if reason is None else Ending(reason),
+            reason=None if reason is None else ResolveReason(reason),
             adapted_from=None if adapted_from is None else pd.Timestamp(adapted_from),
             flapping=raw.get("flapping", False),
             members=tuple(Member(one["event"], tuple(sorted(one["group"].items()))) for one in raw.get("members", ())),

@@ -19,32 +19,32 @@ from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.events.tracker import CULPRITS, event_id
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
-__all__ = ["Joined", "called", "join", "own_name"]
+__all__ = ["Grouping", "group_events", "labelled_events", "own_name"]
 
 
 @dataclasses.dataclass
-class Joined:
-    """What :func:`join` found: changes of incidents, each with those of its members' changes that it tells of, and the
-    keys of the changes that nobody is to be told of by themselves."""
+class Grouping:
+    """Changes of incidents, each with those of its members' changes that it reports, and the keys of the changes that
+    are not sent by themselves."""
 
     incidents: list[tuple[EventChange, list[EventChange]]] = dataclasses.field(default_factory=list)
     suppressed: set[str] = dataclasses.field(default_factory=set)
 
 
-def join(
+def group_events(
     changes: Collection[EventChange],
     known: Iterable[Event],
     policy: EventPolicy,
     step: pd.Timedelta,
     sequence_of: Callable[[str], int],
-) -> Joined:
+) -> Grouping:
     """Find the incidents in a monitor's new ``changes``, of all its groups.
 
     ``known``: the monitor's stored events and incidents that are open or overlap those of the changes;
     ``sequence_of``: the number of an incident's newest stored change. Committing only some of the changes and asking
     again with the rest gives the same incidents.
     """
-    found = Joined()
+    found = Grouping()
     within = max(pd.Timedelta(policy.incident_within), 2 * step)
     stored = {event.id: event for event in known}
     incidents = {event.id: event for event in stored.values() if event.members}
@@ -84,7 +84,7 @@ def join(
     return found
 
 
-def called(feedback: Mapping[str, Feedback], events: Sequence[Event]) -> dict[str, Feedback]:
+def labelled_events(feedback: Mapping[str, Feedback], events: Sequence[Event]) -> dict[str, Feedback]:
     """What was said of events by their ids; what was said of an incident holds for members of which nothing was."""
     of_members = {
         member.event: feedback[event.id] for event in events if event.id in feedback for member in event.members

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.events.event import Ending, Severity
-from tsdiff_monitor.events.level import Level
+from tsdiff_monitor.events.event import ResolveReason, Severity
+from tsdiff_monitor.events.level_shift import Level
 from tsdiff_monitor.scoring.drift import Drift
 
-__all__ = ["KEPT_METRICS", "KEPT_WEIGHTS", "Explained", "Incident", "Row", "TrackerState"]
+__all__ = ["KEPT_METRICS", "KEPT_WEIGHTS", "Explained", "OpenAlarm", "Row", "TrackerState"]
 
 KEPT_METRICS = 12
 """Attributions kept per row; also the metrics explained at the peak."""
@@ -57,7 +57,7 @@ class Row:
 
 
 @dataclass
-class Incident:
+class OpenAlarm:
     """The event in the making: open while ``end`` is None, afterwards kept until its cool-down is over.
 
     ``rows`` counts all rows since the start, ``reported`` is the row of the newest change.
@@ -77,7 +77,7 @@ class Incident:
     calm_rows: int = 0
     calm_since: int | None = None
     flapping: bool = False
-    reason: Ending | None = None
+    reason: ResolveReason | None = None
     adapted_from: int | None = None
 
     def add(self, row: Row) -> None:
@@ -96,12 +96,12 @@ class Incident:
             self.weights = {name: self.weights[name] for name in largest(self.weights, KEPT_WEIGHTS)}
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Incident:
+    def from_json(cls, raw: Mapping[str, Any]) -> OpenAlarm:
         reason = raw.get("reason")
         parts = {
             "peak": Row.from_json(raw["peak"]),
             "severity": Severity(raw["severity"]),
-            "reason": None if reason is None else Ending(reason),
+            "reason": None if reason is None else ResolveReason(reason),
         }
         return cls(**{**raw, **parts, "weights": dict(raw["weights"])})
 
@@ -117,7 +117,7 @@ class TrackerState:
 
     last: int | None = None
     rise: list[Row] = field(default_factory=list)
-    incident: Incident | None = None
+    incident: OpenAlarm | None = None
     ends: list[int] = field(default_factory=list)
     level: Level | None = None
     drift: Drift | None = None
@@ -141,7 +141,7 @@ class TrackerState:
         return cls(
             last=raw["last"],
             rise=[Row.from_json(row) for row in raw["rise"]],
-            incident=None if incident is None else Incident.from_json(incident),
+            incident=None if incident is None else OpenAlarm.from_json(incident),
             ends=list(raw.get("ends", ())),
             level=None if level is None else Level.from_json(level),
             drift=None if drift is None else Drift.from_json(drift),

@@ -16,13 +16,13 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.events.event import Change, Culprit, Ending, Event, EventChange
-from tsdiff_monitor.events.level import Level
-from tsdiff_monitor.events.peaks import Explain, explain_row, possible_peaks
+from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange, ResolveReason
+from tsdiff_monitor.events.level_shift import Level
+from tsdiff_monitor.events.onset import ALARM, confirmed, is_rising, unconfirmed
+from tsdiff_monitor.events.peak_rows import Explain, explain_row, possible_peaks
 from tsdiff_monitor.events.policy import EventPolicy
-from tsdiff_monitor.events.rise import ALARM, confirmed, is_rising, unconfirmed
 from tsdiff_monitor.events.severity import is_broad, severity_of
-from tsdiff_monitor.events.state import KEPT_METRICS, Incident, Row, TrackerState, largest
+from tsdiff_monitor.events.state import KEPT_METRICS, OpenAlarm, Row, TrackerState, largest
 from tsdiff_monitor.scoring.drift import Drift
 from tsdiff_monitor.timeseries.frame import Group
 from tsdiff_monitor.timeseries.scores import Scores
@@ -107,7 +107,7 @@ class EventTracker:
                 shares = {names[by_name[k]]: float(attribution[k]) for k in order}
                 yield Row(time, min(score, _SCORE_LIMIT), shares, broad=is_broad(attribution))
 
-    def _step(self, state: TrackerState, row: Row) -> tuple[Incident | None, Change | None]:
+    def _step(self, state: TrackerState, row: Row) -> tuple[OpenAlarm | None, Change | None]:
         """Take one row; gives the incident that it changed, and how."""
         self._follow(state, row)
         if state.ends and row.time - state.ends[-1] > self._flap_window:
@@ -134,7 +134,7 @@ class EventTracker:
             change = Change.opened
             start = pd.Timestamp(rise[0].time, tz="UTC")
             name = event_id(self._monitor, self._group, start)
-            incident = Incident(name, rise[0].time, row.time, peak=rise[0], rows=len(rise))
+            incident = OpenAlarm(name, rise[0].time, row.time, peak=rise[0], rows=len(rise))
         for risen in rise:
             if is_rising(risen, self._policy):
                 incident.add(risen)
@@ -146,13 +146,13 @@ class EventTracker:
             state.level.restart(row.time)
         return incident, change
 
-    def _continue(self, state: TrackerState, incident: Incident, row: Row) -> Change | None:
+    def _continue(self, state: TrackerState, incident: OpenAlarm, row: Row) -> Change | None:
         """One more row of an open event."""
         if row.score is None:
             return None
         if self._quarter is not None and state.level is not None and state.level.is_steady:
             state.level.settle()
-            incident.end, incident.reason = row.time, Ending.adapted
+            incident.end, incident.reason = row.time, ResolveReason.adapted
             incident.adapted_from = state.level.since - 4 * self._quarter
             state.incident = None  # a rise above the new level is another event
             return Change.resolved
@@ -164,7 +164,7 @@ class EventTracker:
             if incident.calm_since is None:
                 incident.calm_since = row.time
             if incident.calm_rows >= self._policy.resolve_rows and self._is_long(incident, row.time):
-                incident.end, incident.reason = incident.calm_since, Ending.calm
+                incident.end, incident.reason = incident.calm_since, ResolveReason.calm
                 state.ends = [*state.ends, incident.end][-(self._policy.flap_limit or 1) :]
                 if state.level is not None and state.level.normal is None:
                     state.level = None
@@ -199,14 +199,14 @@ class EventTracker:
         limit = self._policy.flap_limit
         return limit is not None and sum(now - end <= self._flap_window for end in ends) >= limit
 
-    def _is_long(self, incident: Incident, now: int) -> bool:
+    def _is_long(self, incident: OpenAlarm, now: int) -> bool:
         """Whether an event that flaps has been calm for long enough; any other has."""
         limit = self._policy.flap_limit
         if not incident.flapping or incident.calm_since is None or limit is None:
             return True
         return now - incident.calm_since >= self._flap_window // limit
 
-    def _report(self, incident: Incident, change: Change, last: int) -> EventChange:
+    def _report(self, incident: OpenAlarm, change: Change, last: int) -> EventChange:
         incident.sequence += 1
         incident.reported = last
         peak = incident.peak
@@ -239,7 +239,7 @@ def _ns(duration: timedelta) -> int:
     return int(pd.Timedelta(duration).as_unit("ns").value)
 
 
-def _raise_severity(incident: Incident) -> bool:
+def _raise_severity(incident: OpenAlarm) -> bool:
     """Whether the severity rose; it never falls during an event."""
     assert incident.peak.score is not None
     now = severity_of(incident.peak.score, incident.rows, broad=incident.peak.broad)

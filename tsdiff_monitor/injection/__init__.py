@@ -5,20 +5,20 @@ torch: generated incidents ask a callable for conditional samples.
 """
 
 from tsdiff_monitor.injection.generated import ConditionalSampler, generated_kinds
-from tsdiff_monitor.injection.inject import Incident, Injected, Mix, inject
-from tsdiff_monitor.injection.kinds import JUDGES, KINDS, Change, Kind
-from tsdiff_monitor.injection.site import Site
+from tsdiff_monitor.injection.inject import AnomalyMix, Injected, InjectedAnomaly, inject
+from tsdiff_monitor.injection.kinds import JUDGES, KINDS, AnomalyType, Perturbation
+from tsdiff_monitor.injection.placement import Placement
 
 __all__ = [
     "JUDGES",
     "KINDS",
-    "Change",
+    "AnomalyMix",
+    "AnomalyType",
     "ConditionalSampler",
-    "Incident",
     "Injected",
-    "Kind",
-    "Mix",
-    "Site",
+    "InjectedAnomaly",
+    "Perturbation",
+    "Placement",
     "generated_kinds",
     "inject",
 ]

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tsdiff_monitor.injection.kinds import Change, Kind
-from tsdiff_monitor.injection.site import Site
+from tsdiff_monitor.injection.kinds import AnomalyType, Perturbation
+from tsdiff_monitor.injection.placement import Placement
 
 __all__ = ["ConditionalSampler", "generated_kinds"]
 
@@ -31,43 +31,46 @@ class ConditionalSampler(Protocol):
         ...
 
 
-def generated_kinds(sample: ConditionalSampler, window: int) -> Mapping[str, Kind]:
+def generated_kinds(sample: ConditionalSampler, window: int) -> Mapping[str, AnomalyType]:
     """The generated kinds by name, for windows of ``window`` rows.
 
     An incident is generated half a window at a time, in the middle of its window: with its metrics hidden there, and
     given before, after, and all the others throughout.
     """
 
-    def elsewhere(site: Site, generator: np.random.Generator) -> np.ndarray:
+    def elsewhere(placement: Placement, generator: np.random.Generator) -> np.ndarray:
         """The metrics as they could be at another time, given the other metrics there."""
-        T, D = len(site.values), site.rows
+        T, D = len(placement.values), placement.rows
         shift = int(generator.integers(min(D, T // 2), T - min(D, T // 2) + 1))
-        return _sampled(sample, site, window, generator, shift=shift)
+        return _sampled(sample, placement, window, generator, shift=shift)
 
-    def pushed(site: Site, generator: np.random.Generator) -> np.ndarray:
+    def pushed(placement: Placement, generator: np.random.Generator) -> np.ndarray:
         """Away from a draw of what the context lets expect, as far as the magnitude says (root mean square)."""
-        away = site.now - _sampled(sample, site, window, generator)
+        away = placement.now - _sampled(sample, placement, window, generator)
         known = ~np.isnan(away)
         size = np.sqrt(np.where(known, away**2, 0.0).sum(0) / np.maximum(known.sum(0), 1))
-        return np.asarray(site.now + away * (site.magnitude * site.spread / np.maximum(size, _LEAST)))
+        return np.asarray(placement.now + away * (placement.magnitude * placement.spread / np.maximum(size, _LEAST)))
 
-    changes: dict[str, Change] = {"generated_elsewhere": elsewhere, "generated_pushed": pushed}
-    return {name: Kind(change, shortest=2) for name, change in changes.items()}
+    changes: dict[str, Perturbation] = {"generated_elsewhere": elsewhere, "generated_pushed": pushed}
+    return {name: AnomalyType(change, shortest=2) for name, change in changes.items()}
 
 
 def _sampled(
-    sample: ConditionalSampler, site: Site, window: int, generator: np.random.Generator, *, shift: int = 0
+    sample: ConditionalSampler, placement: Placement, window: int, generator: np.random.Generator, *, shift: int = 0
 ) -> np.ndarray:
-    """Draws ``[D, M]`` of the site's cells in the context of ``shift`` rows later (the end continues at the start)."""
-    T, K = site.values.shape
+    """Draws ``[D, M]`` of the placement's cells in the context of ``shift`` rows later.
+
+    The end continues at the start.
+    """
+    T, K = placement.values.shape
     length = max(window // 2, 1)
     margin = (window - length) // 2
-    starts = np.arange(site.start, site.end, length)
+    starts = np.arange(placement.start, placement.end, length)
     rows = starts[:, None] - margin + np.arange(window)  # [B, L]
     inside = (rows >= 0) & (rows < T)
-    windows = site.values[(rows + shift) % T]
+    windows = placement.values[(rows + shift) % T]
     windows = np.where(inside[:, :, None], windows, np.nan)
     hidden = np.zeros((window, K), dtype=bool)
-    hidden[margin : margin + length, site.metrics] = True
+    hidden[margin : margin + length, placement.metrics] = True
     drawn = sample(windows, hidden, generator)[:, margin : margin + length]
-    return np.asarray(drawn.reshape(-1, K)[: site.rows][:, site.metrics])
+    return np.asarray(drawn.reshape(-1, K)[: placement.rows][:, placement.metrics])

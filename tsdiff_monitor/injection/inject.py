@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsdiff_monitor.errors import DataError
-from tsdiff_monitor.injection.kinds import JUDGES, Kind
-from tsdiff_monitor.injection.site import Site, robust_spread
+from tsdiff_monitor.injection.kinds import JUDGES, AnomalyType
+from tsdiff_monitor.injection.placement import Placement, robust_spread
 
-__all__ = ["Incident", "Injected", "Mix", "inject"]
+__all__ = ["AnomalyMix", "Injected", "InjectedAnomaly", "inject"]
 
 _MOST = 0.5
 """Incidents fill at most this share of the rows: the rest must show what is normal."""
@@ -24,7 +24,7 @@ _SAMPLED_ROWS = 4000
 
 
 @dataclass(frozen=True)
-class Mix:
+class AnomalyMix:
     """From what incidents are drawn; each range is inclusive and log-uniform."""
 
     rows: tuple[int, int] = (1, 300)
@@ -48,7 +48,7 @@ class Mix:
 
 
 @dataclass(frozen=True)
-class Incident:
+class InjectedAnomaly:
     """What was done in rows ``start <= t < end`` to ``metrics`` (columns, in order).
 
     Its first and last row are changed. ``magnitude`` is the mean absolute change of the changed cells in spreads of
@@ -69,7 +69,7 @@ class Injected:
     values: np.ndarray
     labels: np.ndarray
     cells: np.ndarray
-    incidents: tuple[Incident, ...]
+    incidents: tuple[InjectedAnomaly, ...]
 
 
 def inject(
@@ -78,8 +78,8 @@ def inject(
     generator: np.random.Generator,
     incidents: int | None = None,
     share: float | None = None,
-    kinds: Mapping[str, Kind] = JUDGES,
-    mix: Mix | None = None,
+    kinds: Mapping[str, AnomalyType] = JUDGES,
+    mix: AnomalyMix | None = None,
 ) -> Injected:
     """Put ``incidents`` many, or the ``share`` of rows, into normal ``values[T, K]`` (float, any units, NaN = missing).
 
@@ -98,7 +98,7 @@ def inject(
         raise ValueError("give either a number of incidents or a share of the rows")
     if not kinds or (share is not None and not 0 <= share <= _MOST) or (incidents is not None and incidents < 0):
         raise ValueError(f"incidents must not be negative, share from 0 to {_MOST}, and kinds not empty")
-    mix = mix or Mix()
+    mix = mix or AnomalyMix()
     before = values.astype(np.float64)
     after = values.copy()
     done = []
@@ -108,8 +108,8 @@ def inject(
         for name, start, end in _placed(len(values), kinds, mix, generator, incidents, share):
             others = [each for each in generator.permutation(list(kinds)) if kinds[each].takes(end - start)]
             for attempt in [name] * _ATTEMPTS + others:
-                site = _site(before, start, end, spread, correlation, mix, generator)
-                if incident := _apply(str(attempt), kinds[attempt], site, after, generator):
+                placement = _placement(before, start, end, spread, correlation, mix, generator)
+                if incident := _apply(str(attempt), kinds[attempt], placement, after, generator):
                     done.append(incident)
                     break
     cells = (after != values) & ~(np.isnan(after) & np.isnan(values))
@@ -121,8 +121,8 @@ def inject(
 
 def _placed(
     T: int,
-    kinds: Mapping[str, Kind],
-    mix: Mix,
+    kinds: Mapping[str, AnomalyType],
+    mix: AnomalyMix,
     generator: np.random.Generator,
     incidents: int | None,
     share: float | None,
@@ -161,15 +161,15 @@ def _placed(
     return placed
 
 
-def _site(
+def _placement(
     before: np.ndarray,
     start: int,
     end: int,
     spread: np.ndarray,
     correlation: np.ndarray,
-    mix: Mix,
+    mix: AnomalyMix,
     generator: np.random.Generator,
-) -> Site:
+) -> Placement:
     """A metric that has values there, and those that go with it."""
     there = np.flatnonzero((~np.isnan(before[start:end])).any(0))
     there = there if there.size else np.arange(before.shape[1])
@@ -188,30 +188,32 @@ def _site(
     least = np.where(np.isnan(now), np.inf, now).min(0)
     # A share or a count cannot fall below its floor, and a value of -5 where there was never less than 0 is no test.
     directions = np.where(least - magnitude * spread[metrics] < lowest, 1.0, directions)
-    return Site(before, start, end, metrics, directions, magnitude, spread[metrics])
+    return Placement(before, start, end, metrics, directions, magnitude, spread[metrics])
 
 
-def _apply(name: str, kind: Kind, site: Site, after: np.ndarray, generator: np.random.Generator) -> Incident | None:
+def _apply(
+    name: str, kind: AnomalyType, placement: Placement, after: np.ndarray, generator: np.random.Generator
+) -> InjectedAnomaly | None:
     """Write the incident into ``after[T, K]`` if it is visible; says what was done."""
-    now = site.now
-    new = kind.change(site, generator)
+    now = placement.now
+    new = kind.change(placement, generator)
     # Of the values that a change has none for, because they lie in a gap at another time, the old ones stay.
     replaced = ~np.isnan(now) & (~np.isnan(new) | np.isnan(new).all())
     new = np.where(replaced, new, now).astype(after.dtype)
     old = now.astype(after.dtype)
     gone = np.isnan(new) & ~np.isnan(old)
-    distance = np.where(np.isnan(new), 0.0, np.abs(new.astype(np.float64) - old) / site.spread)
+    distance = np.where(np.isnan(new), 0.0, np.abs(new.astype(np.float64) - old) / placement.spread)
     visible = (gone | (distance >= _VISIBLE)).any(1)
-    if 2 * visible.sum() < site.rows:
+    if 2 * visible.sum() < placement.rows:
         return None
     changed = gone | (distance > 0)
     rows = np.flatnonzero(changed.any(1))
-    metrics = site.metrics[changed.any(0)]
-    after[site.start : site.end, site.metrics] = new
+    metrics = placement.metrics[changed.any(0)]
+    after[placement.start : placement.end, placement.metrics] = new
     moved = distance[changed & ~gone]
     magnitude = float(moved.mean()) if moved.size else 0.0
-    start, end = site.start + int(rows[0]), site.start + int(rows[-1]) + 1
-    return Incident(name, start, end, tuple(metrics.tolist()), magnitude)
+    start, end = placement.start + int(rows[0]), placement.start + int(rows[-1]) + 1
+    return InjectedAnomaly(name, start, end, tuple(metrics.tolist()), magnitude)
 
 
 def _log_uniform(low: float, high: float, generator: np.random.Generator) -> float:

@@ -17,7 +17,7 @@ from tsdiff_monitor.errors import StoreError, TsdiffError
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.details import Details
 from tsdiff_monitor.events.event import Event, EventChange
-from tsdiff_monitor.events.grouping import Joined, join, own_name
+from tsdiff_monitor.events.grouping import Grouping, group_events, own_name
 from tsdiff_monitor.pipeline.annotate import linked
 from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.store.commits import PartsError
@@ -128,7 +128,7 @@ def plan_commit(
     Raises :class:`PartsError` with the groups whose recipients cannot be worked out, and None for the incidents. Only
     changes that somebody is notified of, and the one that an incident shows, get everything that a message shows.
     """
-    joined = _joined(monitor, outcomes, history) if grouped else Joined()
+    joined = _joined(monitor, outcomes, history) if grouped else Grouping()
     causes: dict[Group | None, Exception] = {}
     names: dict[str, tuple[str, ...]] = {}
     batches = [(one.group, list(one.changes)) for one in outcomes if one.changes]
@@ -164,12 +164,12 @@ def _history(monitor: Monitor, store: Store, outcomes: Sequence[Outcome]) -> _Hi
     return _History(known, store.sequences(incidents), store.notified(events))
 
 
-def _joined(monitor: Monitor, outcomes: Sequence[Outcome], history: _History) -> Joined:
+def _joined(monitor: Monitor, outcomes: Sequence[Outcome], history: _History) -> Grouping:
     changes = [change for one in outcomes for change in one.changes]
     if not changes:
-        return Joined()
+        return Grouping()
     try:
-        return join(
+        return group_events(
             changes, history.known, monitor.config.events, monitor.step, lambda name: history.sequences.get(name, 0)
         )
     except Exception as error:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from tsdiff_monitor.events.calendars import covered
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.events.feedback import Feedback
-from tsdiff_monitor.events.grouping import called
+from tsdiff_monitor.events.grouping import labelled_events
 from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.scoring.rules import outside
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.timeseries.frame import Frame, Group
-from tsdiff_monitor.timeseries.selection import masked, trimmed, without
+from tsdiff_monitor.timeseries.selection import mask_spans, masked, strip_empty_rows
 
 __all__ = ["learnable", "stored_history"]
 
@@ -34,7 +34,7 @@ def learnable(
     frame = frame.select(sorted(frame.names))
     calendar = covered(monitor.config.calendar.values(), group, frame.times, "quiet", "exclude")
     frame = masked(frame, outside(monitor.ranges(frame.series), frame.values) | calendar[:, None])
-    known = called(feedback, events)
+    known = labelled_events(feedback, events)
     unlearned = [one for one in events if one.group == group and (one.id not in known or known[one.id].is_incident)]
     spans = [(one.start, one.end if one.id in known else one.adapted_from or one.end) for one in unlearned]
-    return trimmed(without(frame, spans))
+    return strip_empty_rows(mask_spans(frame, spans))

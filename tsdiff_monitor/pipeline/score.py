@@ -15,7 +15,7 @@ from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.system.internal_error import unexpected
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import Scores
-from tsdiff_monitor.timeseries.selection import conformed, trimmed
+from tsdiff_monitor.timeseries.selection import align_metrics, strip_empty_rows
 
 __all__ = ["Failed", "LocalScorer", "ScoreTask", "Scored", "Scorer", "failed", "make_tasks"]
 
@@ -99,8 +99,8 @@ def make_tasks(
     tasks, failures, warnings = list[ScoreTask](), list[Failed](), list[str]()
     for group, reference in chosen.items():
         try:
-            frame, unmatched = conformed(frames[group], reference.resolve(models).names)
-            frame = trimmed(frame, head=False)
+            frame, unmatched = align_metrics(frames[group], reference.resolve(models).names)
+            frame = strip_empty_rows(frame, head=False)
             first = max(frame.row(firsts[group]), 0)
             task = ScoreTask(group, frame, first, reference, alarms_per_week, monitor.rules(frame.series))
         except Exception as error:  # one group must not stop the others

@@ -19,6 +19,7 @@ __all__ = [
     "GroupSelector",
     "History",
     "Incident",
+    "LabelledSpan",
     "Measured",
     "NeedsPackages",
     "Notifier",
@@ -80,14 +81,18 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Incident:
-    """A labelled incident, ``start <= t < end``. ``culprits`` are series names, empty where nobody knows them."""
+class LabelledSpan:
+    """A labelled incident, ``start <= t < end``. ``culprits`` are series names, empty where they are not known."""
 
     group: Group
     start: pd.Timestamp
     end: pd.Timestamp
     kind: str = ""
     culprits: tuple[str, ...] = ()
+
+
+Incident = LabelledSpan
+"""The earlier name of :class:`LabelledSpan`, for plug-ins that use it."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class History(Protocol):
         """Each group's default spans for ``backtest`` when the user gives neither ``--start`` nor ``--end``."""
         ...
 
-    def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
+    def incidents(self, request: ReadRequest) -> tuple[LabelledSpan, ...] | None:
         """The labelled incidents within the request's span and groups; None when the source carries no labels."""
         ...
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.events.tracker import event_id
-from tsdiff_monitor.injection import Incident
+from tsdiff_monitor.injection import InjectedAnomaly
 from tsdiff_monitor.pipeline.alarm_rate import seen_per_week
 from tsdiff_monitor.pipeline.annotate import linked
-from tsdiff_monitor.rehearsal.incidents import Pass
-from tsdiff_monitor.rehearsal.trial import Scene, Stage
+from tsdiff_monitor.rehearsal.incidents import Round
+from tsdiff_monitor.rehearsal.trial import Sandbox, Scenario
 from tsdiff_monitor.store.store import Store
 
 __all__ = ["MARK", "Example", "Examples"]
@@ -30,8 +30,8 @@ _PREFERRED = ("level_shift", "dropped", "frozen", "generated_pushed", "spike", "
 class Example:
     """One incident that was found, with the rows around it, to be played once more with everything a message shows."""
 
-    stage: Stage
-    scene: Scene
+    sandbox: Sandbox
+    scenario: Scenario
     kind: str
 
     def changes(self, now: pd.Timestamp, store: Store) -> tuple[EventChange, EventChange] | None:
@@ -39,16 +39,16 @@ class Example:
 
         ``store`` must hold nothing of the group. None if this time there is no event. Raises what stopped the scoring.
         """
-        made = self.stage.perform(self.scene, store)
+        made = self.sandbox.perform(self.scenario, store)
         opened = next((change for change in made if change.change is Change.opened), None)
         if opened is None:
             return None
         last = [change for change in made if change.event.id == opened.event.id][-1]
-        ended = dataclasses.replace(last.event, end=last.event.end or last.event.last + self.stage.pipeline.step)
+        ended = dataclasses.replace(last.event, end=last.event.end or last.event.last + self.sandbox.pipeline.step)
         return self._marked(opened, 1, now), self._marked(EventChange(Change.resolved, ended, 2, last.details), 2, now)
 
     def _marked(self, change: EventChange, sequence: int, now: pd.Timestamp) -> EventChange:
-        pipeline, event = self.stage.pipeline, change.event
+        pipeline, event = self.sandbox.pipeline, change.event
         name = event_id(f"{pipeline.name}/{MARK}/{self.kind}", event.group, now)
         event = dataclasses.replace(event, id=name)
         details = dataclasses.replace(
@@ -67,15 +67,15 @@ class Examples:
         self._most = most
         self._kept: dict[str, Example] = {}
 
-    def offer(self, stage: Stage, rows: Pass, incident: Incident) -> None:
+    def offer(self, sandbox: Sandbox, rows: Round, incident: InjectedAnomaly) -> None:
         """An incident that was found in a pass; it is kept without the others, and with rows for it to end in."""
         if not self._most or incident.kind in self._kept:
             return
-        values = stage.ground.frame.values[stage.ground.first :].copy()
+        values = sandbox.history.frame.values[sandbox.history.first :].copy()
         values[incident.start : incident.end] = rows.values[incident.start : incident.end]
-        end = incident.end + stage.detector.window + 2 * stage.pipeline.monitor.events.resolve_rows
-        scene = stage.scene(values, incident.start - _LEAD, end, context=_PICTURE_ROWS)
-        self._kept[incident.kind] = Example(stage, scene, incident.kind)
+        end = incident.end + sandbox.detector.window + 2 * sandbox.pipeline.monitor.events.resolve_rows
+        scenario = sandbox.scenario(values, incident.start - _LEAD, end, context=_PICTURE_ROWS)
+        self._kept[incident.kind] = Example(sandbox, scenario, incident.kind)
 
     def chosen(self) -> tuple[Example, ...]:
         """Of different kinds, the ones that show most first."""

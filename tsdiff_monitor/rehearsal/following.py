@@ -1,7 +1,7 @@
 """A group's model as the daemon would have it, which has followed the scores of the rows before an incident.
 
 Each incident is played by itself, as if the monitor had just begun to watch. What the daemon knows by then of how far
-scores have drifted (:mod:`tsdiff_monitor.scoring.drift`) is therefore worked out once, from the ground as it is.
+scores have drifted (:mod:`tsdiff_monitor.scoring.drift`) is therefore worked out once, from the history as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.detectors.protocol import Detector, Mode
-from tsdiff_monitor.rehearsal.ground import Ground
+from tsdiff_monitor.rehearsal.baseline_rows import HistorySlice
 from tsdiff_monitor.scoring.drift import WINDOW_SECONDS, factors
 from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.timeseries.frame import Frame
@@ -38,11 +38,11 @@ class Following:
     plain: bool = False
 
     @classmethod
-    def over(cls, detector: Detector, ground: Ground) -> Self:
-        """Follow the rows of the ground, and as many before it as it takes."""
-        frame, step = ground.frame, ground.frame.step
+    def over(cls, detector: Detector, history: HistorySlice) -> Self:
+        """Follow the rows of the history, and as many before it as it takes."""
+        frame, step = history.frame, history.frame.step
         before = round(WINDOW_SECONDS / step.total_seconds())
-        first = max(ground.first - before, min(detector.window, ground.first))
+        first = max(history.first - before, min(detector.window, history.first))
         scores = detector.score(frame, first=first)
         known = np.ones(len(scores))
         if scores.normal is not None:

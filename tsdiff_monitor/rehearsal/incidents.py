@@ -1,4 +1,4 @@
-"""Which incidents are put where: passes over the same normal rows, each with as many as find room.
+"""Which incidents are put where: rounds over the same normal rows, each with as many as find room.
 
 Between two incidents lie so many rows that the scores of one do not reach the next. Shapes: T rows,
 K metrics.
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsdiff_monitor.injection import JUDGES, Incident, Kind, Mix, inject
+from tsdiff_monitor.injection import JUDGES, AnomalyMix, AnomalyType, InjectedAnomaly, inject
 
-__all__ = ["Pass", "kind_passes", "metric_passes", "rows_for_one"]
+__all__ = ["Round", "kind_rounds", "metric_rounds", "rows_for_one"]
 
 _ROWS = (3, 60)
 _MAGNITUDE = (2.0, 10.0)
@@ -23,15 +23,15 @@ _MEAN_ROWS = 25
 """What an incident takes of a pass, beside the gap: durations are log-uniform."""
 _BARREN = 3
 """Passes in a row without a new incident after which what is left is given up: a still metric cannot freeze."""
-_ROUNDS = 4
+_TURNS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
+class Round:
     """``values[T, K]`` with the ``incidents`` in it, in order of time."""
 
     values: np.ndarray
-    incidents: tuple[Incident, ...]
+    incidents: tuple[InjectedAnomaly, ...]
 
 
 def rows_for_one(gap: int) -> int:
@@ -39,14 +39,14 @@ def rows_for_one(gap: int) -> int:
     return gap + _MEAN_ROWS
 
 
-def kind_passes(
-    values: np.ndarray, kinds: Mapping[str, Kind], each: int, gap: int, generator: np.random.Generator
-) -> Iterator[Pass]:
+def kind_rounds(
+    values: np.ndarray, kinds: Mapping[str, AnomalyType], each: int, gap: int, generator: np.random.Generator
+) -> Iterator[Round]:
     """``each`` incidents of every kind, in one to half of the metrics of normal ``values[T, K]``; of kinds that cannot
     be made visible there, fewer.
     """
     lacking, barren = dict.fromkeys(kinds, each), 0
-    mix = Mix(_ROWS, _MAGNITUDE, _BREADTH, gap)
+    mix = AnomalyMix(_ROWS, _MAGNITUDE, _BREADTH, gap)
     while any(lacking.values()) and barren < _BARREN:
         wanted = {name: kinds[name] for name, left in lacking.items() if left}
         room = max(len(values) // rows_for_one(gap), 1)
@@ -61,17 +61,17 @@ def kind_passes(
             yield _only(values, made.values, taken)
 
 
-def metric_passes(
+def metric_rounds(
     values: np.ndarray, metrics: list[int], each: int, gap: int, generator: np.random.Generator
-) -> Iterator[Pass]:
+) -> Iterator[Round]:
     """``each`` incidents in every one of the ``metrics`` alone, their kinds taking turns.
 
     The rows of a pass are shared out among metrics; each metric's spread is still that of all its rows.
     """
     lacking = dict.fromkeys(metrics, each)
-    mix = Mix(_ROWS, _MAGNITUDE, (0.0, 0.0), gap)
+    mix = AnomalyMix(_ROWS, _MAGNITUDE, (0.0, 0.0), gap)
     room = max(len(values) // rows_for_one(gap), 1)
-    for _ in range(_ROUNDS):
+    for _ in range(_TURNS):
         queue = [metric for metric, left in lacking.items() if left]
         if not queue:
             return
@@ -79,7 +79,7 @@ def metric_passes(
         tiles = min(max(len(values) // share, 1), len(queue))
         bounds = np.linspace(0, len(values), tiles + 1).astype(int).tolist()
         for first in range(0, len(queue), tiles):
-            changed, taken = values.copy(), list[Incident]()
+            changed, taken = values.copy(), list[InjectedAnomaly]()
             for tile, metric in enumerate(queue[first : first + tiles]):
                 made = inject(values[:, [metric]], generator=generator, incidents=room, kinds=JUDGES, mix=mix)
                 inside = [
@@ -87,15 +87,15 @@ def metric_passes(
                 ]
                 for one in inside[: lacking[metric]]:
                     changed[one.start : one.end, metric] = made.values[one.start : one.end, 0]
-                    taken.append(Incident(one.kind, one.start, one.end, (metric,), one.magnitude))
+                    taken.append(InjectedAnomaly(one.kind, one.start, one.end, (metric,), one.magnitude))
                     lacking[metric] -= 1
             if taken:
-                yield Pass(changed, tuple(taken))
+                yield Round(changed, tuple(taken))
 
 
-def _only(before: np.ndarray, after: np.ndarray, incidents: list[Incident]) -> Pass:
+def _only(before: np.ndarray, after: np.ndarray, incidents: list[InjectedAnomaly]) -> Round:
     """Without the incidents that nobody asked for."""
     values = before.copy()
     for one in incidents:
         values[one.start : one.end] = after[one.start : one.end]
-    return Pass(values, tuple(incidents))
+    return Round(values, tuple(incidents))

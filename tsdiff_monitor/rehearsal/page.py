@@ -6,7 +6,7 @@ from functools import cache
 
 import jinja2
 
-from tsdiff_monitor.rehearsal import words
+from tsdiff_monitor.rehearsal import phrases
 from tsdiff_monitor.rehearsal.outcome import SELDOM, Outcome
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.system.version import __version__
@@ -22,10 +22,10 @@ def render(outcome: Outcome) -> str:
         .get_template("rehearsal.html")
         .render(
             outcome=outcome,
-            verdict=words.verdict(outcome),
-            facts=words.facts(outcome),
+            verdict=phrases.verdict(outcome),
+            facts=phrases.facts(outcome),
             seldom=SELDOM,
-            kind_name=words.kind_name,
+            kind_name=phrases.kind_name,
             group_name=group_name,
             waited=lambda rows: format_duration((rows * outcome.step).to_pytimedelta()),
             version=__version__,

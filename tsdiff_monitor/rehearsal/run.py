@@ -16,20 +16,20 @@ import pandas as pd
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import DataError, TsdiffError
-from tsdiff_monitor.injection import KINDS, Kind, generated_kinds
+from tsdiff_monitor.injection import KINDS, AnomalyType, generated_kinds
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.alarm_rate import share_of
 from tsdiff_monitor.pipeline.pipeline import Pipeline
+from tsdiff_monitor.rehearsal.baseline_rows import HistorySlice, fitted, survey
 from tsdiff_monitor.rehearsal.examples import Example, Examples
 from tsdiff_monitor.rehearsal.following import Following
-from tsdiff_monitor.rehearsal.ground import Ground, fitted, survey
-from tsdiff_monitor.rehearsal.incidents import kind_passes, metric_passes, rows_for_one
+from tsdiff_monitor.rehearsal.incidents import kind_rounds, metric_rounds, rows_for_one
 from tsdiff_monitor.rehearsal.outcome import GroupOutcome, Outcome, Trial
-from tsdiff_monitor.rehearsal.trial import Stage, judged, quiet_rows, tail_rows
+from tsdiff_monitor.rehearsal.trial import Sandbox, judged, quiet_rows, tail_rows
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.internal_error import unexpected
 from tsdiff_monitor.timeseries.frame import group_name
-from tsdiff_monitor.timeseries.selection import conformed
+from tsdiff_monitor.timeseries.selection import align_metrics
 
 __all__ = ["Options", "rehearse"]
 
@@ -69,18 +69,18 @@ def rehearse(
     data, models and seed give the same outcome. Raises ``SourceError`` and ``DataError`` when there is nothing at all.
     """
     found = survey(pipeline, options.groups, options.end, now)
-    models, errors = fitted(pipeline, stored, found.grounds, progress=progress, clock=clock)
+    models, errors = fitted(pipeline, stored, found.histories, progress=progress, clock=clock)
     share = share_of(pipeline.monitor.alarms_per_week, found.known_groups)
     examples, outcomes = Examples(options.examples), []
     with TemporaryDirectory(dir=work) as folder, Store(Path(folder) / "trials.sqlite") as trials:
-        for ground in found.grounds:
-            if ground.group not in models:
+        for history in found.histories:
+            if history.group not in models:
                 continue
-            name = group_name(ground.group)
-            detector, origin = models[ground.group]
+            name = group_name(history.group)
+            detector, origin = models[history.group]
             try:
-                stage, notes = _stage(pipeline, trials, ground, detector, share)
-                outcomes.append(_group(stage, origin, notes, options, examples, progress))
+                sandbox, notes = _sandbox(pipeline, trials, history, detector, share)
+                outcomes.append(_group(sandbox, origin, notes, options, examples, progress))
             except TsdiffError as error:
                 errors.append((name, error))
             except Exception as error:  # a bug in one group must not stop the others
@@ -98,64 +98,64 @@ def rehearse(
     return outcome, examples.chosen(), errors
 
 
-def _stage(
-    pipeline: Pipeline, trials: Store, ground: Ground, detector: Detector, share: float
-) -> tuple[Stage, tuple[str, ...]]:
+def _sandbox(
+    pipeline: Pipeline, trials: Store, history: HistorySlice, detector: Detector, share: float
+) -> tuple[Sandbox, tuple[str, ...]]:
     """With the metrics of the model, and context before the first row."""
-    frame, odd = conformed(ground.frame, detector.names)
-    ground = dataclasses.replace(ground, frame=frame, first=max(ground.first, detector.window))
-    return Stage(pipeline, trials, ground, Following.over(detector, ground), share), tuple(odd)
+    frame, odd = align_metrics(history.frame, detector.names)
+    history = dataclasses.replace(history, frame=frame, first=max(history.first, detector.window))
+    return Sandbox(pipeline, trials, history, Following.over(detector, history), share), tuple(odd)
 
 
 def _group(
-    stage: Stage, origin: str, notes: tuple[str, ...], options: Options, examples: Examples, progress: Progress
+    sandbox: Sandbox, origin: str, notes: tuple[str, ...], options: Options, examples: Examples, progress: Progress
 ) -> GroupOutcome:
-    gap = stage.detector.window + tail_rows(stage)  # so that none is in the context of another
-    before = _normal_rows(stage.ground)
+    gap = sandbox.detector.window + tail_rows(sandbox)  # so that none is in the context of another
+    before = _normal_rows(sandbox.history)
     least = _LEAST_INCIDENTS * rows_for_one(gap)
     if before < least:
         raise DataError(
             f"{before} normal rows to put incidents into, but at least {least} are needed; "
             "wait until there are more, or choose another --end"
         )
-    untouched = stage.scene(_values(stage.ground), 0, len(stage.ground.frame))
-    ground, events = quiet_rows(
-        stage.ground, stage.play(untouched, f"{stage.pipeline.name}/untouched"), tail_rows(stage)
+    untouched = sandbox.scenario(_values(sandbox.history), 0, len(sandbox.history.frame))
+    history, events = quiet_rows(
+        sandbox.history, sandbox.play(untouched, f"{sandbox.pipeline.name}/untouched"), tail_rows(sandbox)
     )
-    rows = _normal_rows(ground)
+    rows = _normal_rows(history)
     if rows < least:
         raise DataError(
             f"{events} events in the rows as they are leave {rows} of {before} rows to put incidents into, but at "
             f"least {least} are needed; mend what raises these events first (`tsdiff-monitor backtest` shows them)"
         )
-    stage = dataclasses.replace(stage, ground=ground)
-    values, names = _values(ground), ground.frame.names
-    name = group_name(ground.group)
+    sandbox = dataclasses.replace(sandbox, history=history)
+    values, names = _values(history), history.frame.names
+    name = group_name(history.group)
     generator = np.random.default_rng([options.seed, crc32(name.encode())])
-    kinds = _kinds(stage.detector.inner)
-    metrics = np.flatnonzero(ground.frame.observed[ground.first :].any(0)).tolist()
+    kinds = _kinds(sandbox.detector.inner)
+    metrics = np.flatnonzero(history.frame.observed[history.first :].any(0)).tolist()
     total = options.per_kind * (len(kinds) + len(metrics))
     mixed, alone = list[Trial](), list[Trial]()
     done = 0
-    for passes, trials in (
-        (kind_passes(values, kinds, options.per_kind, gap, generator), mixed),
-        (metric_passes(values, metrics, options.per_kind, gap, generator), alone),
+    for rounds, trials in (
+        (kind_rounds(values, kinds, options.per_kind, gap, generator), mixed),
+        (metric_rounds(values, metrics, options.per_kind, gap, generator), alone),
     ):
-        for number, one in enumerate(passes):
-            said = f"{stage.pipeline.name}/{'mixed' if trials is mixed else 'alone'}/{number}"
-            for incident, trial in judged(stage, one, said):
+        for number, one in enumerate(rounds):
+            said = f"{sandbox.pipeline.name}/{'mixed' if trials is mixed else 'alone'}/{number}"
+            for incident, trial in judged(sandbox, one, said):
                 trials.append(trial)
                 if trial.found and trials is mixed:
-                    examples.offer(stage, one, incident)
+                    examples.offer(sandbox, one, incident)
             done += len(one.incidents)
             progress(f"rehearsing {name}", done, total)
     if done < total:  # incidents that could not be made visible
         progress(f"rehearsing {name}", total, total)
     tried = {trial.metrics[0] for trial in alone}
     return GroupOutcome(
-        group=ground.group,
-        start=ground.start,
-        end=ground.frame.end,
+        group=history.group,
+        start=history.start,
+        end=history.frame.end,
         rows=rows,
         model=origin,
         events_without=events,
@@ -166,15 +166,15 @@ def _group(
     )
 
 
-def _values(ground: Ground) -> np.ndarray:
-    return np.asarray(ground.frame.values[ground.first :])
+def _values(history: HistorySlice) -> np.ndarray:
+    return np.asarray(history.frame.values[history.first :])
 
 
-def _normal_rows(ground: Ground) -> int:
-    return int(ground.frame.observed[ground.first :].any(1).sum())
+def _normal_rows(history: HistorySlice) -> int:
+    return int(history.frame.observed[history.first :].any(1).sum())
 
 
-def _kinds(detector: Detector) -> Mapping[str, Kind]:
+def _kinds(detector: Detector) -> Mapping[str, AnomalyType]:
     """Every kind, and where the model can generate, what it generates."""
     config = getattr(detector, "config", None)
     if not isinstance(config, DiffusionModelConfig):

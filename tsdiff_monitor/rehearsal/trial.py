@@ -12,27 +12,27 @@ import pandas as pd
 from tsdiff_monitor.backtest.report.summary import GRACE_STEPS, TOP_CULPRITS
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.events.event import Change, EventChange
-from tsdiff_monitor.injection import Incident
+from tsdiff_monitor.injection import InjectedAnomaly
 from tsdiff_monitor.pipeline.advance import advance
 from tsdiff_monitor.pipeline.detectors import ModelRef
 from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.pipeline.score import LocalScorer, make_tasks
+from tsdiff_monitor.rehearsal.baseline_rows import HistorySlice
 from tsdiff_monitor.rehearsal.following import Following
-from tsdiff_monitor.rehearsal.ground import Ground
-from tsdiff_monitor.rehearsal.incidents import Pass
+from tsdiff_monitor.rehearsal.incidents import Round
 from tsdiff_monitor.rehearsal.outcome import Trial
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
-from tsdiff_monitor.timeseries.selection import without
+from tsdiff_monitor.timeseries.selection import mask_spans
 
-__all__ = ["Scene", "Stage", "judged", "quiet_rows", "tail_rows"]
+__all__ = ["Sandbox", "Scenario", "judged", "quiet_rows", "tail_rows"]
 
 _LEAD = 5
 """Rows scored before an incident: an event there is none of its own."""
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Scenario:
     """Rows to score, from the time ``first`` on; those before it are context."""
 
     frame: Frame
@@ -40,28 +40,28 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """Where one group's trials are played: its pipeline, a store for the trials, its ground, its model, and its share
+class Sandbox:
+    """Where one group's trials are played: its pipeline, a store for the trials, its history, its model, and its share
     of the allowance of alarms."""
 
     pipeline: Pipeline
     trials: Store
-    ground: Ground
+    history: HistorySlice
     detector: Following
     alarms_per_week: float
 
-    def scene(self, values: np.ndarray, begin: int, end: int, *, context: int = 0) -> Scene:
-        """Rows ``begin <= i < end`` of ``values[T, K]`` on the ground, after what the model needs to see before them
+    def scenario(self, values: np.ndarray, begin: int, end: int, *, context: int = 0) -> Scenario:
+        """Rows ``begin <= i < end`` of ``values[T, K]`` on the history, after what the model needs to see before them
         and ``context`` rows more."""
-        ground, frame = self.ground, self.ground.frame
-        whole = np.concatenate([frame.values[: ground.first], values])
-        first, last = ground.first + max(begin, 0), min(ground.first + end, len(whole))
+        history, frame = self.history, self.history.frame
+        whole = np.concatenate([frame.values[: history.first], values])
+        first, last = history.first + max(begin, 0), min(history.first + end, len(whole))
         back = max(first - self.detector.window - context, 0)
         rows = Frame(frame.start + back * frame.step, frame.step, whole[back:last], frame.series)
-        return Scene(rows, frame.start + first * frame.step)
+        return Scenario(rows, frame.start + first * frame.step)
 
-    def play(self, scene: Scene, name: str) -> list[EventChange]:
-        """The changes of events that a scene leads to, as of a monitor called ``name`` that starts with it.
+    def play(self, scenario: Scenario, name: str) -> list[EventChange]:
+        """The changes of events that a scenario leads to, as of a monitor called ``name`` that starts with it.
 
         Nobody is told, and what only a message needs is left out. Raises what stopped the scoring.
         """
@@ -70,13 +70,13 @@ class Stage:
             self.pipeline, name=name, monitor=monitor, store=self.trials, writers={}, routes=()
         )
         detector = dataclasses.replace(self.detector, plain=True)
-        return _played(pipeline, detector, self.ground, scene, self.alarms_per_week)
+        return _played(pipeline, detector, self.history, scenario, self.alarms_per_week)
 
-    def perform(self, scene: Scene, store: Store) -> list[EventChange]:
+    def perform(self, scenario: Scenario, store: Store) -> list[EventChange]:
         """The same with everything that a message shows, and under the monitor's own name. Nobody is told yet."""
         monitor = self.pipeline.monitor.model_copy(update={"calendar": {}, "write": ()})
         pipeline = dataclasses.replace(self.pipeline, monitor=monitor, store=store, writers={})
-        return _played(pipeline, self.detector, self.ground, scene, self.alarms_per_week)
+        return _played(pipeline, self.detector, self.history, scenario, self.alarms_per_week)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class _OneModel:
 
 
 def _played(
-    pipeline: Pipeline, detector: Detector, ground: Ground, scene: Scene, alarms_per_week: float
+    pipeline: Pipeline, detector: Detector, history: HistorySlice, scenario: Scenario, alarms_per_week: float
 ) -> list[EventChange]:
-    monitor, models, group = pipeline.spec, _OneModel(detector), ground.group
+    monitor, models, group = pipeline.spec, _OneModel(detector), history.group
     chosen = {group: ModelRef(monitor.name, group)}
     tasks, failures, _ = make_tasks(
-        monitor, models, chosen, {group: scene.frame}, {group: scene.first}, alarms_per_week
+        monitor, models, chosen, {group: scenario.frame}, {group: scenario.first}, alarms_per_week
     )
     states = {group: pipeline.store.group_state(monitor.name, group)}
     done = advance(monitor, tasks, models=models, scorer=LocalScorer(models), store=pipeline.store, states=states)
@@ -105,34 +105,34 @@ def _played(
     return done.changes
 
 
-def quiet_rows(ground: Ground, changes: Sequence[EventChange], margin: int) -> tuple[Ground, int]:
-    """The ground without the events there are before any incident, nor the ``margin`` rows around each; and how many
+def quiet_rows(history: HistorySlice, changes: Sequence[EventChange], margin: int) -> tuple[HistorySlice, int]:
+    """The history without the events there are before any incident, nor the ``margin`` rows around each; and how many
     events these were: what is found elsewhere is found because of the incidents."""
-    step = ground.frame.step
+    step = history.frame.step
     last = {change.event.id: change.event for change in changes}
     spans = [
         (event.start - margin * step, None if event.end is None else event.end + margin * step)
         for event in last.values()
     ]
-    return dataclasses.replace(ground, frame=without(ground.frame, spans)), len(spans)
+    return dataclasses.replace(history, frame=mask_spans(history.frame, spans)), len(spans)
 
 
-def tail_rows(stage: Stage) -> int:
+def tail_rows(sandbox: Sandbox) -> int:
     """Rows after an incident in which an event still belongs to it."""
-    return stage.pipeline.monitor.events.confirm_rows + GRACE_STEPS
+    return sandbox.pipeline.monitor.events.confirm_rows + GRACE_STEPS
 
 
-def judged(stage: Stage, rows: Pass, name: str) -> list[tuple[Incident, Trial]]:
+def judged(sandbox: Sandbox, rows: Round, name: str) -> list[tuple[InjectedAnomaly, Trial]]:
     """What becomes of each incident of a pass, each played by itself, so that no event reaches from one to the next.
 
     An incident is found by the first event that opens from its start on. Where one is open before, it is no trial:
     nobody could say what was found.
     """
-    step, start, names = stage.ground.frame.step, stage.ground.start, stage.ground.frame.names
+    step, start, names = sandbox.history.frame.step, sandbox.history.start, sandbox.history.frame.names
     trials = []
     for number, incident in enumerate(rows.incidents):
-        scene = stage.scene(rows.values, incident.start - _LEAD, incident.end + tail_rows(stage))
-        changes = stage.play(scene, f"{name}/{number}")
+        scenario = sandbox.scenario(rows.values, incident.start - _LEAD, incident.end + tail_rows(sandbox))
+        changes = sandbox.play(scenario, f"{name}/{number}")
         event = next((change.event for change in changes if change.change is Change.opened), None)
         delay = None if event is None else int((event.confirmed - start) // step) - incident.start
         if delay is not None and delay < 0:

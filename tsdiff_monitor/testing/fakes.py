@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from tsdiff_monitor.events.event import EventChange
-from tsdiff_monitor.plugins import Extent, Incident, Reading, ReadRequest
+from tsdiff_monitor.plugins import Extent, LabelledSpan, Reading, ReadRequest
 from tsdiff_monitor.timeseries.frame import Frame, Group, Series, from_samples
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
@@ -39,7 +39,7 @@ class MemoryReader:
         self,
         frames: Mapping[Group, Frame],
         *,
-        incidents: tuple[Incident, ...] | None = None,
+        incidents: tuple[LabelledSpan, ...] | None = None,
         failures: Iterable[Exception | None] = (),
     ) -> None:
         self.frames = dict(frames)
@@ -74,7 +74,7 @@ class MemoryReader:
             group: Extent(frame.start, halves[group], halves[group], frame.end) for group, frame in self.frames.items()
         }
 
-    def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
+    def incidents(self, request: ReadRequest) -> tuple[LabelledSpan, ...] | None:
         """The given incidents that touch the request's span."""
         if self._incidents is None:
             return None

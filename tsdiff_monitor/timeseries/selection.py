@@ -10,7 +10,7 @@ import pandas as pd
 from tsdiff_monitor.errors import SchemaMismatchError
 from tsdiff_monitor.timeseries.frame import Frame, Series
 
-__all__ = ["aligned", "any_since", "conformed", "masked", "trimmed", "without"]
+__all__ = ["align_metrics", "aligned", "any_since", "mask_spans", "masked", "strip_empty_rows"]
 
 _SHOWN = 5
 
@@ -41,7 +41,7 @@ def any_since(frame: Frame, start: pd.Timestamp) -> bool:
     return bool(frame.between(start, frame.end).observed.any())
 
 
-def trimmed(frame: Frame, *, head: bool = True) -> Frame:
+def strip_empty_rows(frame: Frame, *, head: bool = True) -> Frame:
     """Without the rows at the end, and those at the ``head``, that hold no value."""
     seen = np.flatnonzero(frame.observed.any(1))
     if not seen.size:
@@ -49,7 +49,7 @@ def trimmed(frame: Frame, *, head: bool = True) -> Frame:
     return frame.rows(int(seen[0]) if head else 0, int(seen[-1]) + 1)
 
 
-def without(frame: Frame, spans: Iterable[tuple[pd.Timestamp, pd.Timestamp | None]]) -> Frame:
+def mask_spans(frame: Frame, spans: Iterable[tuple[pd.Timestamp, pd.Timestamp | None]]) -> Frame:
     """The frame with the rows of ``spans`` (start, exclusive end; None: not over yet) missing."""
     values = frame.values.copy()
     for start, end in spans:
@@ -63,7 +63,7 @@ def masked(frame: Frame, cells: np.ndarray) -> Frame:
     return Frame(frame.start, frame.step, np.where(cells, np.float32(np.nan), frame.values), frame.series)
 
 
-def conformed(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]]:
+def align_metrics(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]]:
     """The frame with exactly the metrics ``wanted``, in that order, and what differed from them in words.
 
     A metric that vanished is missing, a new one is left out. Raises :class:`SchemaMismatchError` when none is left.

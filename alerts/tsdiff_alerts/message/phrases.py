@@ -11,7 +11,7 @@ import pandas as pd
 
 from tsdiff_alerts.message.incident import groups_text, member_names, plural
 from tsdiff_monitor.events.details import Details
-from tsdiff_monitor.events.event import ABSENT, ANOMALY, Change, Culprit, Ending, Event, EventChange
+from tsdiff_monitor.events.event import ABSENT, ANOMALY, Change, Culprit, Event, EventChange, ResolveReason
 from tsdiff_monitor.timeseries.frame import group_name
 
 __all__ = [
@@ -168,8 +168,8 @@ _SAID = {
 }
 
 _ENDED = {
-    Ending.adapted: "has settled at a new level, which is taken for normal from now on",
-    Ending.forgotten: "has not reported for so long that it is taken to be gone for good",
+    ResolveReason.adapted: "has settled at a new level, which is taken for normal from now on",
+    ResolveReason.expired: "has not reported for so long that it is taken to be gone for good",
 }
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from tsdiff_connectors.files.incidents import labelled_spans, merged, read_culprits
 from tsdiff_connectors.files.tables import FileTable, FileTables
 from tsdiff_monitor.errors import DataError, SourceError
-from tsdiff_monitor.plugins import Context, Extent, Incident, Query, Reading, ReadRequest
+from tsdiff_monitor.plugins import Context, Extent, LabelledSpan, Query, Reading, ReadRequest
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.timeseries.frame import Group, Series, from_samples
 from tsdiff_monitor.timeseries.tables import Layout, Table, check_grid
@@ -96,7 +96,7 @@ class FilesReader:
             raise SourceError(str(error), reason="bad_data", recoverable=False) from error
         return {group: _joint_extent(spans) for group, spans in found.items()}
 
-    def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:
+    def incidents(self, request: ReadRequest) -> tuple[LabelledSpan, ...] | None:
         """The runs of rows labelled 1 within the request's span; None where no file has a ``label`` column."""
         groups, _ = self._select(request)
         labelled = {g: [c for c in cs if c.source.table.label is not None] for g, cs in groups.items()}
@@ -114,7 +114,7 @@ class FilesReader:
                 start = max(pd.Timestamp(span.start_ns, tz="UTC"), request.start)
                 end = min(pd.Timestamp(span.end_ns, tz="UTC"), request.end)
                 if start < end:
-                    found.append(Incident(group, start, end, culprits=span.culprits))
+                    found.append(LabelledSpan(group, start, end, culprits=span.culprits))
         return tuple(found)
 
     def _select(self, request: ReadRequest) -> tuple[dict[Group, list[_Column]], list[str]]:

@@ -71,7 +71,7 @@ class SimulatorReader:
         extent = plugins.Extent(start, turn, turn, turn + pd.Timedelta(self._config.replay))
         return dict.fromkeys(select(self._fleet, (plugins.Query("all", "*"),), groupby), extent)
 
-    def incidents(self, request: plugins.ReadRequest) -> tuple[plugins.Incident, ...]:
+    def incidents(self, request: plugins.ReadRequest) -> tuple[plugins.LabelledSpan, ...]:
         """The incidents that touch the request's span, once per group that one of them visibly reaches.
 
         Starts are rounded down to the request's rows, and both ends clipped to its span. In the group of an incident's
@@ -90,7 +90,7 @@ class SimulatorReader:
                 source = [column for column in shown if self._service(column) == one.incident.service]
                 if shown:
                     names = tuple(column.series.name for column in source or shown)
-                    found.append(plugins.Incident(group, start, end, one.incident.kind, names))
+                    found.append(plugins.LabelledSpan(group, start, end, one.incident.kind, names))
         return tuple(found)
 
     def _per_row(self, request: plugins.ReadRequest) -> int:

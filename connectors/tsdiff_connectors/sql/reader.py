@@ -17,7 +17,7 @@ from tsdiff_connectors.sql.config import SqlConfig
 from tsdiff_connectors.sql.parser import ExpressionError, parse_feature
 from tsdiff_connectors.sql.syntax import Feature
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.plugins import Context, Extent, Incident, Query, Reading, ReadRequest
+from tsdiff_monitor.plugins import Context, Extent, LabelledSpan, Query, Reading, ReadRequest
 from tsdiff_monitor.system.extras import missing_package
 from tsdiff_monitor.timeseries.frame import Group
 
@@ -71,7 +71,7 @@ class SqlReader:
         times = [pd.Timestamp(seconds * _SECOND, tz="UTC") for seconds in (start, middle, middle, end)]
         return dict.fromkeys(groups, Extent(*times))
 
-    def incidents(self, request: ReadRequest) -> tuple[Incident, ...] | None:  # noqa: ARG002 (the contract)
+    def incidents(self, request: ReadRequest) -> tuple[LabelledSpan, ...] | None:  # noqa: ARG002 (the contract)
         """None: which events were part of an incident is not read from the database."""
         return None
 

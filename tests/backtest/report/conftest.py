@@ -11,7 +11,7 @@ import pytest
 
 from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
 from tsdiff_monitor.events.event import Culprit, Event, Severity
-from tsdiff_monitor.plugins import Incident
+from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Frame, Group, Series
 from tsdiff_monitor.timeseries.scores import Expected, Scores
 
@@ -51,8 +51,8 @@ class Factory:
 
     def incident(
         self, first: int, last: int, *, group: Group = (), kind: str = "", culprits: tuple[str, ...] = ()
-    ) -> Incident:
-        return Incident(group, self.time(first), self.time(last), kind, culprits)
+    ) -> LabelledSpan:
+        return LabelledSpan(group, self.time(first), self.time(last), kind, culprits)
 
     def group(
         self,
@@ -60,7 +60,7 @@ class Factory:
         *,
         group: Group = (),
         events: Sequence[tuple[int, int]] | Sequence[Event] = (),
-        incidents: Sequence[Incident] | None = None,
+        incidents: Sequence[LabelledSpan] | None = None,
         names: tuple[str, ...] = NAMES,
         seed: int = 0,
         gaps: Sequence[tuple[int, int]] = (),

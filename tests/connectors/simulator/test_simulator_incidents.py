@@ -10,7 +10,7 @@ import pytest
 
 from tsdiff_connectors.simulator import SimulatorConfig, SimulatorReader
 from tsdiff_connectors.simulator.fleet import METRICS
-from tsdiff_monitor.plugins import Context, Incident, Query, ReadRequest
+from tsdiff_monitor.plugins import Context, LabelledSpan, Query, ReadRequest
 
 MINUTE = pd.Timedelta("1min")
 REPLAY = pd.Timestamp("2026-01-19T00:00:00Z")
@@ -42,7 +42,7 @@ def tables(sim: SimulatorReader) -> dict[str, np.ndarray]:
     return {group[0][1]: frame.values.astype(float) for group, frame in sim.read(day()).frames.items()}
 
 
-def truth(sim: SimulatorReader) -> dict[str, Incident]:
+def truth(sim: SimulatorReader) -> dict[str, LabelledSpan]:
     """The incident entries of the replayed day by service."""
     return {incident.group[0][1]: incident for incident in sim.incidents(day())}
 
@@ -146,7 +146,7 @@ def test_a_flat_metric_keeps_its_first_value(quiet: dict[str, np.ndarray]) -> No
     assert quiet["orders"][SPAN, k].std() > 0
     moved["orders"][SPAN, k] = quiet["orders"][SPAN, k]
     assert all(np.array_equal(moved[name], quiet[name]) for name in SERVICES)
-    assert sim.incidents(day()) == (Incident((("service", "orders"),), AT, UNTIL, "flat_metric", ("load_1",)),)
+    assert sim.incidents(day()) == (LabelledSpan((("service", "orders"),), AT, UNTIL, "flat_metric", ("load_1",)),)
 
 
 def test_only_missing_metrics_are_missing(quiet: dict[str, np.ndarray]) -> None:

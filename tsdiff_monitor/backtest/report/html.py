@@ -15,7 +15,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from tsdiff_monitor.backtest.report import words
+from tsdiff_monitor.backtest.report import phrases
 from tsdiff_monitor.backtest.report.pictures import timeline
 from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay
 from tsdiff_monitor.backtest.report.sections import event_section, incident_section
@@ -58,7 +58,7 @@ def render(replay: Replay, assessment: Assessment) -> str:
     return environment.get_template("report.html").render(
         replay=replay,
         summary=assessment.summary,
-        verdict=words.verdict(replay, assessment),
+        verdict=phrases.verdict(replay, assessment),
         unlabelled=sum(group.incidents is None for group in replay.groups),
         known_culprits=sum(match.culprit_named is not None and match.detected for match in assessment.matches),
         timelines=_timelines(replay, assessment, linked),
@@ -72,8 +72,8 @@ def render(replay: Replay, assessment: Assessment) -> str:
         # our own file, without a variable in it
         script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        moment=lambda time: words.moment(time, seconds=replay.step < pd.Timedelta(minutes=1)),
-        title_of=lambda event: words.title_of(event, seconds=replay.step < pd.Timedelta(minutes=1)),
+        moment=lambda time: phrases.moment(time, seconds=replay.step < pd.Timedelta(minutes=1)),
+        title_of=lambda event: phrases.title_of(event, seconds=replay.step < pd.Timedelta(minutes=1)),
     )
 
 
@@ -99,9 +99,9 @@ def _timelines(replay: Replay, assessment: Assessment, linked: frozenset[str]) -
 
 
 def _counts(group: GroupReplay) -> str:
-    parts = [words.counted(len(group.frame.names), "metric"), words.counted(len(group.events), "event")]
+    parts = [phrases.counted(len(group.frame.names), "metric"), phrases.counted(len(group.events), "event")]
     if group.incidents is not None:
-        parts.append(words.counted(len(group.incidents), "labelled incident"))
+        parts.append(phrases.counted(len(group.incidents), "labelled incident"))
     return " · ".join(parts)
 
 
@@ -119,13 +119,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        counted=words.counted,
+        counted=phrases.counted,
         duration=lambda step: format_duration(step.to_pytimedelta()),
         group_name=group_name,
-        explained=words.explained,
-        happened=words.happened,
-        number=words.number,
-        percent=words.percent,
-        span=words.span,
+        explained=phrases.explained,
+        happened=phrases.happened,
+        number=phrases.number,
+        percent=phrases.percent,
+        span=phrases.span,
     )
     return environment

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from tsdiff_monitor.backtest.report.phrases import number
 from tsdiff_monitor.backtest.report.svg import COLOURS, tip
-from tsdiff_monitor.backtest.report.words import number
 from tsdiff_monitor.events.event import Event
 
 if TYPE_CHECKING:

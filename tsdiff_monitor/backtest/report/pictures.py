@@ -30,10 +30,10 @@ from tsdiff_monitor.backtest.report.marks import (
     time_axis,
     value_axis,
 )
+from tsdiff_monitor.backtest.report.phrases import moment, number, title_of
 from tsdiff_monitor.backtest.report.replay import GroupReplay
 from tsdiff_monitor.backtest.report.summary import Match, Verdict
 from tsdiff_monitor.backtest.report.svg import COLOURS, draw
-from tsdiff_monitor.backtest.report.words import moment, number, title_of
 from tsdiff_monitor.timeseries.scores import Expected
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from tsdiff_monitor.events.event import Event
-from tsdiff_monitor.plugins import Incident
+from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Frame, Group
 from tsdiff_monitor.timeseries.scores import Expected, Scores
 
@@ -43,7 +43,7 @@ class GroupReplay:
     frame: Frame
     scores: Scores
     events: tuple[Event, ...]
-    incidents: tuple[Incident, ...] | None = None
+    incidents: tuple[LabelledSpan, ...] | None = None
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from tsdiff_monitor.backtest.report import words
+from tsdiff_monitor.backtest.report import phrases
 from tsdiff_monitor.backtest.report.marks import Extent, event_end
 from tsdiff_monitor.backtest.report.pictures import Panel, metric_panel, score_panel
 from tsdiff_monitor.backtest.report.replay import GroupReplay
@@ -63,7 +63,7 @@ class EventSection:
     @property
     def wait(self) -> str:
         """How long after the score rose the event opened."""
-        return words.span((self.event.confirmed - self.event.start).total_seconds())
+        return phrases.span((self.event.confirmed - self.event.start).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def event_section(
         panel = Panel(event.id, extent, step, (event.start, event_end(event, step)), incidents)
         shares = {culprit.metric: culprit.attribution for culprit in event.culprits} or _shares(evidence.scores)
         charts = _charts(panel, evidence.frame, evidence.scores, evidence.expected, shares, blamed)
-    length = words.span((event_end(event, step) - event.start).total_seconds())
+    length = phrases.span((event_end(event, step) - event.start).total_seconds())
     return EventSection(event, group_name(group.group), assessment.verdicts[event.id], length, matches, blamed, charts)
 
 
@@ -124,10 +124,10 @@ def incident_section(
     return IncidentSection(
         match,
         tuple(group_name(key) for key in match.groups),
-        words.span((match.end - match.start).total_seconds()),
-        words.span(match.delay_seconds),
+        phrases.span((match.end - match.start).total_seconds()),
+        phrases.span(match.delay_seconds),
         charts,
-        words.number(max((peak for peak in peaks if peak is not None), default=None), 3),
+        phrases.number(max((peak for peak in peaks if peak is not None), default=None), 3),
     )
 
 
@@ -144,7 +144,7 @@ def _charts(
     for metric in drawn:
         actual = frame.values[:, frame.names.index(metric)]
         svg = metric_panel(panel, metric, frame.times, actual, expected, axis=metric == drawn[-1])
-        share = words.percent(shares[metric]) if shares[metric] else ""
+        share = phrases.percent(shares[metric]) if shares[metric] else ""
         charts.append(Chart(metric, share, svg, metric in blamed))
     return tuple(charts)
 

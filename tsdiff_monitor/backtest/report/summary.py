@@ -12,7 +12,7 @@ import pandas as pd
 
 from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay
 from tsdiff_monitor.events.event import Event
-from tsdiff_monitor.plugins import Incident
+from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["GRACE_STEPS", "Assessment", "Match", "Summary", "Verdict", "assess", "summarise"]
@@ -53,7 +53,7 @@ class Match:
     ``parts`` are its labels, one for each group it touched. ``culprit_named`` is None when no label names a culprit.
     """
 
-    parts: tuple[Incident, ...]
+    parts: tuple[LabelledSpan, ...]
     event_ids: tuple[str, ...]
     delay_seconds: float | None
     culprit_named: bool | None
@@ -128,20 +128,20 @@ def assess(replay: Replay) -> Assessment:
     return Assessment(summary, matches, verdicts)
 
 
-def _distinct(labelled: list[GroupReplay]) -> list[tuple[Incident, ...]]:
+def _distinct(labelled: list[GroupReplay]) -> list[tuple[LabelledSpan, ...]]:
     """The labels of one incident belong together: same kind and start; without a kind, each stands alone."""
-    merged: dict[tuple[Any, ...], list[Incident]] = {}
+    merged: dict[tuple[Any, ...], list[LabelledSpan]] = {}
     for group in labelled:
         for index, incident in enumerate(group.incidents or ()):
             key = (incident.kind, incident.start) if incident.kind else (group.group, index)
             # the label's own group is not trusted to be spelled like the replay's
-            part = Incident(group.group, incident.start, incident.end, incident.kind, incident.culprits)
+            part = LabelledSpan(group.group, incident.start, incident.end, incident.kind, incident.culprits)
             merged.setdefault(key, []).append(part)
     parts = [tuple(found) for found in merged.values()]
     return sorted(parts, key=lambda found: (found[0].start, found[0].end, found[0].kind, found[0].group))
 
 
-def _match(parts: tuple[Incident, ...], groups: Mapping[Group, GroupReplay], step: pd.Timedelta) -> Match:
+def _match(parts: tuple[LabelledSpan, ...], groups: Mapping[Group, GroupReplay], step: pd.Timedelta) -> Match:
     met = [(part, event) for part in parts for event in groups[part.group].events if _meets(event, part, step)]
     waits = [(event.confirmed - part.start).total_seconds() for part, event in met]
     named = None
@@ -151,7 +151,7 @@ def _match(parts: tuple[Incident, ...], groups: Mapping[Group, GroupReplay], ste
     return Match(parts, ids, max(min(waits), 0.0) if waits else None, named)
 
 
-def _meets(event: Event, incident: Incident, step: pd.Timedelta) -> bool:
+def _meets(event: Event, incident: LabelledSpan, step: pd.Timedelta) -> bool:
     end = max(event.last + step if event.end is None else event.end, event.start + step)
     return event.start < incident.end + step * GRACE_STEPS and end > incident.start
 

@@ -7,10 +7,10 @@ import dataclasses
 from tsdiff_monitor.config.loader import Config
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
 
-__all__ = ["silenced"]
+__all__ = ["dry_run"]
 
 
-def silenced(config: Config, *, only: str | None = None) -> Config:
+def dry_run(config: Config, *, only: str | None = None) -> Config:
     """``config`` without notifiers and writers, with all monitors or ``only`` one.
 
     Raises :class:`ConfigError` when there is no monitor of that name.

@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
+from tsdiff_monitor.backtest.report.phrases import explained, happened, number, percent, span, verdict
 from tsdiff_monitor.backtest.report.summary import assess
-from tsdiff_monitor.backtest.report.words import explained, happened, number, percent, span, verdict
 from tsdiff_monitor.events.event import Culprit
 from tsdiff_monitor.events.explanation import Explanation
 

@@ -1,4 +1,4 @@
-"""The ground of a rehearsal: each group's newest normal rows, and the model that watches them.
+"""The history of a rehearsal: each group's newest normal rows, and the model that watches them.
 
 Normal are rows outside the events that the daemon knows of, the incidents that the source labels and the times of the
 monitor's calendar.
@@ -20,9 +20,9 @@ from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.plugins import Extent, History, Reader, Reading, ReadRequest
 from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
-from tsdiff_monitor.timeseries.selection import without
+from tsdiff_monitor.timeseries.selection import mask_spans
 
-__all__ = ["ROWS", "Ground", "Survey", "fitted", "survey"]
+__all__ = ["ROWS", "HistorySlice", "Survey", "fitted", "survey"]
 
 ROWS = 2000
 """Normal rows that incidents are put into; more take longer and change little."""
@@ -31,7 +31,7 @@ _LOOK_BACK = 3 * ROWS
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class HistorySlice:
     """One group's normal rows, those in between missing: the rows of ``frame`` from ``first`` on, earlier ones being
     context. ``fit_span`` is what a model is fit on if there is none."""
 
@@ -47,9 +47,9 @@ class Ground:
 
 @dataclass(frozen=True)
 class Survey:
-    """The grounds of the groups to rehearse, how many groups there are in all, and what the source warned of."""
+    """The histories of the groups to rehearse, how many groups there are in all, and what the source warned of."""
 
-    grounds: tuple[Ground, ...]
+    histories: tuple[HistorySlice, ...]
     known_groups: int
     warnings: tuple[str, ...] = ()
 
@@ -75,14 +75,14 @@ def survey(pipeline: Pipeline, groups: int, end: pd.Timestamp | None, now: pd.Ti
     spans: dict[Group, list[tuple[pd.Timestamp, pd.Timestamp | None]]] = {}
     for incident in labelled or ():
         spans.setdefault(incident.group, []).append((incident.start, incident.end))
-    grounds = []
+    histories = []
     for group in chosen:
-        normal = without(reading.frames[group], spans.get(group, []))
-        grounds.append(_ground(pipeline, group, pipeline.history(group, normal), known.get(group)))
-    return Survey(tuple(grounds), len(reading.frames), reading.warnings)
+        normal = mask_spans(reading.frames[group], spans.get(group, []))
+        histories.append(_slice(pipeline, group, pipeline.history(group, normal), known.get(group)))
+    return Survey(tuple(histories), len(reading.frames), reading.warnings)
 
 
-def _ground(pipeline: Pipeline, group: Group, frame: Frame, extent: Extent | None) -> Ground:
+def _slice(pipeline: Pipeline, group: Group, frame: Frame, extent: Extent | None) -> HistorySlice:
     """The newest rows: half of what there is at most, where the other half has to be fit on."""
     normal: np.ndarray = np.asarray(frame.observed.any(1))
     total, lowest = int(normal.sum()), 0
@@ -94,7 +94,9 @@ def _ground(pipeline: Pipeline, group: Group, frame: Frame, extent: Extent | Non
     first = max(int(np.flatnonzero(from_here_on >= wanted)[-1]), lowest) if wanted else len(frame)
     start = frame.start + frame.step * first
     fit_start = start - pd.Timedelta(pipeline.model.fit_window)
-    return Ground(group, frame, first, (fit_start, start) if extent is None else (extent.fit_start, extent.fit_end))
+    return HistorySlice(
+        group, frame, first, (fit_start, start) if extent is None else (extent.fit_start, extent.fit_end)
+    )
 
 
 class _Only:
@@ -113,21 +115,21 @@ class _Only:
 def fitted(
     pipeline: Pipeline,
     stored: ModelStore,
-    grounds: tuple[Ground, ...],
+    histories: tuple[HistorySlice, ...],
     *,
     progress: Callable[[str, float, float], None] = lambda *_: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Mapping[Group, tuple[Detector, str]], list[tuple[str, TsdiffError]]]:
-    """Each group's model and where it is from: the daemon's, else one fit on the history before the group's ground,
+    """Each group's model and where it is from: the daemon's, else one fit on the history before the group's history,
     which the pipeline's own store keeps. Also what failed, by group.
     """
     found: dict[Group, tuple[Detector, str]] = {}
-    for ground in grounds:
+    for history in histories:
         try:
-            found[ground.group] = (stored.get(pipeline.name, ground.group), "stored")
+            found[history.group] = (stored.get(pipeline.name, history.group), "stored")
         except ModelError:
             continue
-    missing = {ground.group: ground.fit_span for ground in grounds if ground.group not in found}
+    missing = {history.group: history.fit_span for history in histories if history.group not in found}
     if not missing:
         return found, []
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from tsdiff_monitor.events.rise import ALARM, is_high
+from tsdiff_monitor.events.onset import ALARM, is_high
 from tsdiff_monitor.events.state import Row, TrackerState
 
 __all__ = ["Explain", "explain_row", "possible_peaks"]

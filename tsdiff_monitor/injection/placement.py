@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Site", "robust_spread"]
+__all__ = ["Placement", "robust_spread"]
 
 _CENTRAL = (0.05, 0.95)
 _CENTRAL_WIDTH = 3.29
@@ -14,7 +14,7 @@ _CENTRAL_WIDTH = 3.29
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
+class Placement:
     """Rows ``start <= t < end`` of the ``metrics[M]`` (columns) of the whole ``values[T, K]``, NaN = missing.
 
     ``directions[M]`` is 1 where the metric is to rise and -1 where it is to fall, ``magnitude`` by how many of its
