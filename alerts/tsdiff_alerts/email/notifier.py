@@ -4,7 +4,7 @@
 reason          failure                                                 recoverable
 =============== ======================================================= ===========
 connect         refused, cut off, unknown host                          yes
-timeout         no answer in time                                       yes
+timeout         no end in time, or of the exchange before               yes
 tls             certificates do not fit                                 yes
 no_starttls     the server does not offer STARTTLS                      no
 auth            wrong user or password (535 and the like); 4yz: yes     no
@@ -20,32 +20,30 @@ config          a secret's or certificate's file cannot be used         yes
 from __future__ import annotations
 
 import smtplib
-import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
 import structlog
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from tsdiff_alerts.email.exchange import Exchange, Refused
 from tsdiff_alerts.email.failure import failure_of
 from tsdiff_alerts.email.message import compose, mailbox
 from tsdiff_monitor.errors import ConfigError, DeliveryError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.http.options import TlsConfig
 from tsdiff_monitor.http.tls import make_context
-from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.plugins import BusyError, Context, DeadlineError, Lane
+from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.settings.fields import PositiveDuration
 from tsdiff_monitor.settings.model import StrictModel
 from tsdiff_monitor.settings.secrets import resolve_secret
 
 __all__ = ["EmailNotifier"]
-
-_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 Picture = Callable[[EventChange], bytes | None]
 
@@ -86,8 +84,8 @@ class EmailNotifier:
         """Who gets a copy."""
         tls_config: TlsConfig = TlsConfig()
         """Certificates: `ca_file`, `cert_file`, `key_file`, `server_name`, `insecure_skip_verify`."""
-        timeout: PositiveDuration = timedelta(seconds=20)
-        """How long to wait to connect, and for each answer."""
+        timeout: PositiveDuration = timedelta(seconds=30)
+        """How long sending a mail may take in all, connecting included."""
 
         @model_validator(mode="after")
         def _fits_together(self) -> Self:
@@ -107,6 +105,7 @@ class EmailNotifier:
         self._context = context
         self._draw = picture
         self._pictures_failed = 0
+        self._lane = Lane("email-exchange")
 
     def notify(self, change: EventChange) -> None:
         """Send one mail. Raises :class:`DeliveryError`; the reasons are in the module's table.
@@ -156,24 +155,7 @@ class EmailNotifier:
             raise self._failed(str(error), "config", recoverable=True) from None
         if password is not None and not password.isascii():
             raise self._failed("the password may hold ASCII only; choose another one", "config", recoverable=True)
-        secrets = (password, f"\0{config.username}\0{password}") if password else ()
-        recipients = [mailbox(one).addr_spec for one in (*config.to, *config.cc)]
-        connection: smtplib.SMTP | None = None
-        try:
-            connection = self._connected(context)
-            if password is not None and config.username is not None:
-                connection.login(config.username, password)
-            refused = connection.send_message(mail, mailbox(config.from_).addr_spec, recipients)
-        except (smtplib.SMTPException, OSError) as error:
-            said, reason, recoverable = failure_of(error, secrets)
-            # without the cause: servers repeat what they were sent
-            raise self._failed(f"{config.host}: {said}", reason, recoverable=recoverable) from None
-        else:
-            with suppress(smtplib.SMTPException, OSError):  # it is delivered, even if the farewell fails
-                connection.quit()
-        finally:
-            if connection is not None:
-                connection.close()
+        refused = self._exchanged(Exchange(config, context, password, mail))
         if refused:
             _log.warning(
                 "a mail was refused for some recipients",
@@ -182,27 +164,23 @@ class EmailNotifier:
                 codes=sorted({code for code, _ in refused.values()}),
             )
 
-    def _connected(self, context: ssl.SSLContext | None) -> smtplib.SMTP:
-        """A connection, encrypted where ``context`` is given."""
+    def _exchanged(self, exchange: Exchange) -> Refused:
+        """The recipients that were refused; the whole exchange takes ``timeout`` at most."""
         config = self._config
-        port = config.port or _PORTS[config.security]
-        name = config.tls_config.server_name or config.host
-        timeout = config.timeout.total_seconds()
-        if config.security == "tls":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(timeout=timeout, context=context)
-        else:
-            connection = smtplib.SMTP(timeout=timeout)
-        cast(Any, connection)._host = name  # smtplib has no argument for the name in the certificate
+        limit = format_duration(config.timeout)
         try:
-            code, said = connection.connect(config.host, port)
-            if code != 220:
-                raise smtplib.SMTPConnectError(code, said)
-            if config.security == "starttls":
-                connection.starttls(context=context)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return self._lane.call(config.timeout.total_seconds(), exchange.run)
+        except DeadlineError:
+            exchange.give_up()
+            if exchange.refused is not None:  # it is delivered, only the farewell is missing
+                return exchange.refused
+            said, reason, recoverable = f"no end of the exchange within {limit}; see `timeout`", "timeout", True
+        except BusyError:
+            said, reason, recoverable = "the exchange before has not ended yet; check the server", "timeout", True
+        except (smtplib.SMTPException, OSError) as error:
+            said, reason, recoverable = failure_of(error, exchange.secrets)
+        # without the cause: servers repeat what they were sent
+        raise self._failed(f"{config.host}: {said}", reason, recoverable=recoverable)
 
     def _failed(self, message: str, reason: str, *, recoverable: bool) -> DeliveryError:
         return DeliveryError(f"email {self._context.name!r}: {message}", recoverable=recoverable, reason=reason)

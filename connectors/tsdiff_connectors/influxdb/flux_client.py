@@ -2,7 +2,7 @@
 
 API: https://docs.influxdata.com/influxdb/v2/api/#operation/PostQuery. The client's time-outs hold for each single read,
 so a server that sends a byte now and then could keep it for ever; and it holds an answer of any size in memory. Here a
-request runs in a thread of its own, is given up at the deadline, and is counted byte by byte.
+request runs on one of a bounded number of threads, is given up at the deadline, and is counted byte by byte.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from tsdiff_connectors.influxdb.columns import Answer, GarbledError
 from tsdiff_connectors.influxdb.config import InfluxConfig
 from tsdiff_connectors.influxdb.flux_answer import read_annotated_csv
 from tsdiff_connectors.influxdb.flux_failure import client_failure
+from tsdiff_connectors.reading.lanes import Lanes
 from tsdiff_monitor.http.address import Address, safe_url
 from tsdiff_monitor.http.credentials import identify
 from tsdiff_monitor.http.failure import HttpFailure
 from tsdiff_monitor.http.retries import Backoff, retrying
 from tsdiff_monitor.http.secrets import without_secrets
 from tsdiff_monitor.http.tls import Material, make_context, read_material
-from tsdiff_monitor.plugins import Context
+from tsdiff_monitor.plugins import BusyError, Context, DeadlineError
 from tsdiff_monitor.settings.durations import format_duration
 
 __all__ = ["FluxClient"]
 
 _PIECE = 1 << 16
 _MAX_REDIRECTS = 5
-_MOST_STUCK = 16
-"""Requests that were given up and still wait for their server's last word, beyond which no more are made."""
+_SPARE = 16
+"""Requests beyond `concurrency` at once: of other monitors, or given up and still without their server's last word."""
 
 
 class FluxClient:
@@ -44,7 +45,7 @@ class FluxClient:
         self._context = context
         self._sleep = sleep
         self._address = Address.parse(config.url)
-        self._slots = threading.BoundedSemaphore(config.concurrency + _MOST_STUCK)
+        self._lanes = Lanes("influxdb-query", config.concurrency + _SPARE)
         self._lock = threading.Lock()
         self._made: tuple[tuple[Any, Material], Any] | None = None
 
@@ -72,37 +73,38 @@ class FluxClient:
 
     def _once(self, flux: str, fields: tuple[str, ...] | None, deadline: float) -> Answer:
         api, secrets = self._api()
-        if not self._slots.acquire(blocking=False):
-            said = f"{_MOST_STUCK} earlier queries are still without an end; check the server"
-            raise HttpFailure(f"{self._where}: {said}", reason="timeout")
         call = _Call(lambda: api.query_raw(flux), fields, self._config.max_response_bytes)
-        thread = threading.Thread(target=call.run, args=(self._slots.release,), name="influxdb-query", daemon=True)
-        thread.start()
-        thread.join(max(deadline - time.monotonic(), 0.001))
-        if thread.is_alive():
+        limit = format_duration(self._config.timeout)
+        try:
+            return self._lanes.call(deadline - time.monotonic(), call.run)
+        except DeadlineError:
             call.give_up()
-            limit = format_duration(self._config.timeout)
             said = f"no whole answer within {limit}; ask for less at once, or raise `timeout`"
-            raise HttpFailure(f"{self._where}: {said}", reason="timeout")
-        if call.error is None:
-            assert call.answer is not None
-            return call.answer
-        if isinstance(call.error, _TooLargeError):
+            raise HttpFailure(f"{self._where}: {said}", reason="timeout") from None
+        except BusyError:
+            said = f"the earlier queries are still without an end after {limit}; check the server"
+            raise HttpFailure(f"{self._where}: {said}", reason="timeout") from None
+        except _TooLargeError:
             most = self._config.max_response_bytes
             said = f"the answer is larger than {most:,} bytes; ask for less at once, or raise `max_response_bytes`"
-            raise HttpFailure(f"{self._where}: {said}", reason="too_large")
-        failure = client_failure(call.error, self._config, self._context.now())
+            raise HttpFailure(f"{self._where}: {said}", reason="too_large") from None
+        except Exception as error:  # the client raises errors of any kind
+            failed = self._failed(error, secrets)
+        raise failed  # here, without a context: the client's own errors quote headers and bodies, secrets included
+
+    def _failed(self, error: Exception, secrets: tuple[str, ...]) -> Exception:
+        """A failure of the client in our words; the error itself where it is not one of the client's."""
+        failure = client_failure(error, self._config, self._context.now())
         if failure is None:
-            raise call.error
-        # Not chained: the client's own errors quote headers and bodies, secrets included.
-        raise HttpFailure(
+            return error
+        return HttpFailure(
             without_secrets(f"{self._where}: {failure.message}", secrets),
             reason=failure.reason,
             status=failure.status,
             retry_after=failure.retry_after,
             body=without_secrets(failure.body, secrets),
             retried=failure.retried,
-        ) from None
+        )
 
     def _api(self) -> tuple[Any, tuple[str, ...]]:
         """The client's query API with the credentials and certificates of this moment, and what must not be shown."""
@@ -119,30 +121,24 @@ class FluxClient:
 
 
 class _Call:
-    """One request in its thread."""
+    """One request, which may have to be given up from another thread."""
 
     def __init__(self, send: Callable[[], Any], fields: tuple[str, ...] | None, limit: int) -> None:
-        self.answer: Answer | None = None
-        self.error: Exception | None = None
         self._send = send
         self._fields = fields
         self._limit = limit
         self._given_up = threading.Event()
         self._response: Any = None
 
-    def run(self, done: Callable[[], None]) -> None:
+    def run(self) -> Answer:
+        """The answer, read as it comes. Raises the client's errors and the parser's."""
+        self._response = self._send()
         try:
-            self._response = self._send()
-            try:
-                self.answer = read_annotated_csv(csv.reader(self._lines()), self._fields)
-            finally:
-                self._response.close()
+            return read_annotated_csv(csv.reader(self._lines()), self._fields)
         except csv.Error as error:
-            self.error = GarbledError(f"not CSV: {error}")
-        except Exception as error:  # any error must reach the thread that waits
-            self.error = error
+            raise GarbledError(f"not CSV: {error}") from None
         finally:
-            done()
+            self._response.close()
 
     def give_up(self) -> None:
         """End the thread soon: wake it from its wait for the network."""
@@ -186,7 +182,7 @@ def _make_client(address: Address, config: InfluxConfig, headers: Mapping[str, s
     options: dict[str, Any] = {
         "verify_ssl": not tls.insecure_skip_verify,
         "enable_gzip": config.enable_compression,
-        "connection_pool_maxsize": config.concurrency + _MOST_STUCK,
+        "connection_pool_maxsize": config.concurrency + _SPARE,
         "retries": False,  # tries are counted here, where the deadline is known
     }
     if address.url.scheme == "https":

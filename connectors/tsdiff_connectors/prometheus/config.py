@@ -28,7 +28,8 @@ class PrometheusConfig(HttpOptions):
     """Points of one series that one request asks for; longer spans are read in parts. Lower it where the server says
     that a query loads too many samples. A query's own `max_points_per_query` takes precedence."""
     concurrency: int = Field(default=4, ge=1, le=64)
-    """How many requests are under way at once, over all monitors that use this reader."""
+    """How many requests are under way at once, over all monitors that use this reader; half as many more for readings
+    of over 2,000 points, such as those of fits."""
     max_series: int = Field(default=100_000, ge=1)
     """How many series the queries of one monitor may bring together; more are an error."""
     query_timeout: Duration | None = None

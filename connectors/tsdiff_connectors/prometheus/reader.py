@@ -1,4 +1,7 @@
-"""The reader: asks each query's ranges, several at once, and makes frames of the answers."""
+"""The reader: asks each query's ranges, several at once, and makes frames of the answers.
+
+Long readings, such as those of fits, have a smaller pool of threads of their own.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ from tsdiff_monitor.plugins import Context, Query, Reading, ReadRequest
 __all__ = ["PrometheusReader"]
 
 _NS = 1_000_000
+_LONG = 2_000
+"""Points of a query beyond which a reading counts as long: more than a day of minutes, which no tick asks for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +59,12 @@ class PrometheusReader:
         self._config = config
         self._where = f"reader {context.name!r}"
         self._client = RangeClient(config, context, sleep=sleep, monotonic=monotonic)
-        self._pool = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"{context.name}-query")
+        name = f"{context.name}-query"
+        self._short = ThreadPoolExecutor(config.concurrency, thread_name_prefix=name)
+        self._long = ThreadPoolExecutor(max(1, config.concurrency // 2), thread_name_prefix=f"{name}-long")
         self._cache = WindowCache(reread=config.reread, max_cells=config.cached_cells)
         # Readers are dropped, not closed, when a configuration is replaced: their connections must not stay open.
-        self._end = weakref.finalize(self, _end, self._pool, self._client)
+        self._end = weakref.finalize(self, _end, (self._short, self._long), self._client)
 
     def read(self, request: ReadRequest) -> Reading:
         """Every query over the request's span; from the server only rows that are not known from the last reading.
@@ -111,7 +118,9 @@ class PrometheusReader:
                 given_up.set()  # here, not where it is noticed: until then this thread would send the next ones
                 raise
 
-        futures = {self._pool.submit(ask, part): part for part in parts}
+        # Of its own, so that a tick's few requests do not wait behind the many of a fit.
+        pool = self._long if any(len(part.schedule.times) > _LONG for part in parts) else self._short
+        futures = {pool.submit(ask, part): part for part in parts}
         answers: dict[_Part, Answer] = {}
         series: Counter[str] = Counter()
         try:
@@ -140,8 +149,9 @@ class PrometheusReader:
         return replace(answer, times=times, values=values, lengths=lengths)
 
 
-def _end(pool: ThreadPoolExecutor, client: RangeClient) -> None:
-    pool.shutdown(wait=False, cancel_futures=True)
+def _end(pools: tuple[ThreadPoolExecutor, ...], client: RangeClient) -> None:
+    for pool in pools:
+        pool.shutdown(wait=False, cancel_futures=True)
     client.close()
 
 

@@ -9,17 +9,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from tsdiff_connectors.reading.lanes import Lanes
 from tsdiff_connectors.sql.config import SqlConfig
 from tsdiff_connectors.sql.failures import explained, safe_url
 from tsdiff_connectors.sql.local_times import utc_microseconds
 from tsdiff_monitor.errors import ConfigError, SourceError
+from tsdiff_monitor.plugins import BusyError, DeadlineError
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.settings.secrets import resolve_secret
 
@@ -39,6 +40,7 @@ class Database:
         self._config = config
         self._lock = threading.Lock()
         self._pool: tuple[sa.URL, sa.Engine] | None = None
+        self._lanes = Lanes("sql-reader", config.pool_size)  # a thread for each connection: what hangs keeps both
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Result of ``work``, run in one read-only transaction on one snapshot.
@@ -50,17 +52,21 @@ class Database:
             self._config.statement_timeout, self._config.timeout
         )  # the server must not work on after we have left
         task = _Task(engine, work, limit.total_seconds())
-        threading.Thread(target=task.run, name="sql-reader", daemon=True).start()
-        finished = task.wait(self._config.timeout.total_seconds())
         try:
-            if not finished:
-                raise SourceError(
-                    f"{safe_url(url)}: no answer within {format_duration(self._config.timeout)}; check that the server "
-                    "is up, add an index on the time column, ask for less, or raise `timeout`",
-                    reason="timeout",
-                )
-            found: T = task.result()
-            return found
+            return self._lanes.call(self._config.timeout.total_seconds(), task.run)
+        except DeadlineError:
+            task.give_up()
+            raise SourceError(
+                f"{safe_url(url)}: no answer within {format_duration(self._config.timeout)}; check that the server "
+                "is up, add an index on the time column, ask for less, or raise `timeout`",
+                reason="timeout",
+            ) from None
+        except BusyError:
+            raise SourceError(
+                f"{safe_url(url)}: all connections (`pool_size`: {self._config.pool_size}) have been busy for "
+                f"{format_duration(self._config.timeout)}; check that the server answers, or raise `pool_size`",
+                reason="timeout",
+            ) from None
         except exc.SQLAlchemyError as error:
             raise explained(error, url) from None
 
@@ -126,45 +132,32 @@ class Database:
             ) from None
 
 
-class _Task:
-    """One piece of work in a thread of its own, which may have to be left behind."""
+class _Task(Generic[T]):
+    """One piece of work, which may have to be given up from another thread."""
 
-    def __init__(self, engine: sa.Engine, work: Callable[[sa.Connection], Any], statement_seconds: float) -> None:
+    def __init__(self, engine: sa.Engine, work: Callable[[sa.Connection], T], statement_seconds: float) -> None:
         self._engine = engine
         self._work = work
         self._statement_seconds = statement_seconds
-        self._future: Future[Any] = Future()
         self._driver: Any = None
         self._given_up = False
         self._begun = False
 
-    def run(self) -> None:
+    def run(self) -> T:
+        """Result of the work; when it returns, the connection is back in its pool."""
         try:
-            try:
-                found = self._attempt()
-            except exc.DBAPIError as error:
-                if self._begun or self._given_up or not error.connection_invalidated:
-                    raise
-                found = self._attempt()  # the server had ended the connections of the pool, which are new ones now
-        except BaseException as error:  # all of it belongs to the thread that waits
-            self._future.set_exception(error)
-        else:  # only now, when the connection is back in its pool
-            self._future.set_result(found)
+            return self._attempt()
+        except exc.DBAPIError as error:
+            if self._begun or self._given_up or not error.connection_invalidated:
+                raise
+            return self._attempt()  # the server had ended the connections of the pool, which are new ones now
 
-    def wait(self, seconds: float) -> bool:
-        """True when it finished in time; otherwise its connection is cut, so that the thread ends soon."""
-        with contextlib.suppress(TimeoutError):
-            self._future.exception(seconds)
-        if self._future.done():
-            return True
+    def give_up(self) -> None:
+        """Cut the connection, so that the thread that works on it ends soon."""
         self._given_up = True
         _cut(self._driver)
-        return False
 
-    def result(self) -> Any:
-        return self._future.result()
-
-    def _attempt(self) -> Any:
+    def _attempt(self) -> T:
         with self._engine.connect() as connection:
             self._driver = connection.connection.driver_connection
             if self._given_up:

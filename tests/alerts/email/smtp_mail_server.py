@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -30,6 +31,8 @@ class Post:
     """Answers by recipient."""
     drop: bool = False
     """Whether it cuts the connection off in the middle of the mail."""
+    silent_farewell: bool = False
+    """Whether it leaves the farewell without an answer."""
     mails: list[EmailMessage] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     envelopes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -66,6 +69,11 @@ class Post:
         self.mails.append(mail)
         self.envelopes.append((envelope.mail_from or "", tuple(envelope.rcpt_tos)))
         return "250 OK"
+
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.silent_farewell:
+            await asyncio.Event().wait()  # until the client leaves
+        return "221 bye"
 
 
 class MailServer:

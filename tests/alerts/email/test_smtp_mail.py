@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,46 @@ def test_nobody_and_silence() -> None:
         port = int(silent.getsockname()[1])
         assert failure(notifier(port, timeout="100ms"))[:2] == ("timeout", True)
         assert failure(notifier(port, timeout="100ms", security="tls"))[:2] == ("timeout", True)
+
+
+def dripping(stop: threading.Event, listener: socket.socket) -> None:
+    """A server that sends a byte of an endless greeting every hundredth of a second."""
+    connection, _ = listener.accept()
+    with connection, suppress(OSError):
+        while not stop.wait(0.01):
+            connection.sendall(b"2")
+
+
+def test_the_whole_exchange_has_a_deadline() -> None:
+    """A server that sends a byte now and then is given up at `timeout`, however lively it is."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=dripping, args=(stop, listener))
+        server.start()
+        try:
+            reason, recoverable, said = failure(notifier(int(listener.getsockname()[1]), timeout="200ms"))
+        finally:
+            stop.set()
+            server.join()
+    assert (reason, recoverable) == ("timeout", True) and "within 200ms" in said
+
+
+def test_a_server_that_hangs_leaves_one_thread() -> None:
+    """An hour of deliveries, one a minute, to a server that says nothing: none piles up behind the others."""
+    before = {*threading.enumerate()}
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        target = notifier(int(silent.getsockname()[1]), timeout="5ms")
+        reasons = {failure(target)[0] for _ in range(60)}
+        assert reasons == {"timeout"}
+        assert sum(thread.name == "email-exchange" for thread in {*threading.enumerate()} - before) <= 1
+
+
+def test_a_farewell_that_does_not_come_is_no_failure(mail_server: Start) -> None:
+    """What the server has taken is delivered, and is not sent again, even if the server then hangs."""
+    server = mail_server()
+    server.post.silent_farewell = True
+    notifier(server, timeout="500ms").notify(example_change())
+    assert len(server.post.mails) == 1
 
 
 def test_the_password_may_come_from_a_file(mail_server: Start, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -294,3 +296,16 @@ def test_rotated_tokens_take_effect(serve: Serve, tmp_path: Any) -> None:
     file.write_text("second-2\n")
     source.read(request(Query("q", GIVEN)))
     assert [asked.headers["authorization"] for asked in replay.asked] == ["Token first-1", "Token second-2"]
+
+
+def test_a_server_that_hangs_leaves_few_threads() -> None:
+    """An hour of ticks, one a minute, to a server that says nothing: 16 threads beyond `concurrency` at most."""
+    before = {*threading.enumerate()}
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        source = reader(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout="5ms", concurrency=1, read_timeout="5s")
+        for minute in range(60):
+            with pytest.raises(SourceError) as caught:
+                source.read(request(Query(f"q{minute}", GIVEN)))
+            assert (caught.value.reason, caught.value.recoverable) == ("timeout", True)
+        assert "earlier queries are still without an end" in str(caught.value)
+        assert sum(thread.name == "influxdb-query" for thread in {*threading.enumerate()} - before) <= 17

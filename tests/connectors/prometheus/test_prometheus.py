@@ -20,7 +20,7 @@ from tests.connectors.prometheus.prometheus_stub import HOUR, MINUTE, Stub, colu
 from tsdiff_connectors.prometheus import PrometheusReader
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.http.options import HttpOptions
-from tsdiff_monitor.plugins import Context, Query, ReadRequest
+from tsdiff_monitor.plugins import Context, Query, Reading, ReadRequest
 from tsdiff_monitor.testing import ReaderConformance
 
 A, B = {"instance": "a"}, {"instance": "b"}
@@ -249,6 +249,31 @@ def test_requests_under_way_are_bounded() -> None:
     for thread in threads:
         thread.join()
     assert most == 3
+
+
+def test_a_tick_does_not_wait_behind_a_fit() -> None:
+    """A fit whose forty requests the server holds back keeps a tick's six from nothing."""
+    asked, released = threading.Event(), threading.Event()
+
+    def handler(call: httpx.Request) -> httpx.Response:
+        if b"slow" in call.content:
+            asked.set()
+            assert released.wait(10)
+        return Stub({"slow": [(A, minutes)], **{f"q{k}": [(A, minutes)] for k in range(6)}})(call)
+
+    of = reader(handler, concurrency=1, max_points_per_query=75)
+    fits: list[Reading] = []
+    fit = threading.Thread(target=lambda: fits.append(of.read(request(0, 3000, "slow"))))
+    fit.start()
+    assert asked.wait(10)
+    try:
+        tick = of.read(request(0, 5, *(f"q{k}" for k in range(6))))
+        assert not fits
+    finally:
+        released.set()
+        fit.join()
+    assert column(tick, "q5") == [0, 1, 2, 3, 4]
+    assert column(fits[0], "slow") == list(range(3000))
 
 
 def test_the_first_failure_ends_the_rest() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import event
 from tests.connectors.sql.sql_events import DATABASES, Store, new_store, only, request, seconds
 from tsdiff_connectors.sql import SqlReader
 from tsdiff_monitor.errors import SourceError
+from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing.checks import check_silent
 
 COLUMNS = {"t": sa.BigInteger, "shop": sa.Integer, "amount": sa.Double}
@@ -238,6 +239,21 @@ def test_a_server_that_falls_silent(postgres: Store) -> None:
         assert only(source.read(request(2, n="count")).frames).values[0, 0] == 1
     finally:
         relay.close()
+
+
+def test_a_server_that_hangs_leaves_few_threads() -> None:
+    """An hour of ticks, one a minute, from a server that accepts and says nothing: as many threads as connections."""
+    before = {*threading.enumerate()}
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/events"
+        config = SqlReader.Config(url=url, table="events", time="t", timeout="5ms", pool_size=3)
+        source = SqlReader(config, Context())
+        errors = [failure(source) for _ in range(60)]
+        assert sum(thread.name == "sql-reader" for thread in {*threading.enumerate()} - before) <= 3
+    assert {(error.reason, error.recoverable) for error in errors} == {("timeout", True)}
+    assert "`pool_size`: 3" in str(errors[-1])
+    source.close()
+    until(no_thread_is_left)
 
 
 def test_a_file_that_another_program_locks(sqlite: Store) -> None:
