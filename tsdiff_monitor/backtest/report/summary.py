@@ -1,4 +1,4 @@
-"""How well a replay did: events against labelled incidents, by the rules that docs/report.md states."""
+"""Quality of a replay: events against labelled incidents, by the rules that docs/report.md states."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from tsdiff_monitor.backtest.judging import GRACE_STEPS, TOP_CULPRITS
 from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.plugins import Incident
 from tsdiff_monitor.timeseries.frame import Group
 
-__all__ = ["GRACE_STEPS", "Assessment", "Match", "Summary", "Verdict", "assess", "summarise"]
-
-GRACE_STEPS = 10
-"""Steps after an incident's end in which an event still belongs to it: metrics recover more slowly than services."""
-
-TOP_CULPRITS = 3
-"""A true culprit counts as named when it is among this many first culprits of an event."""
+__all__ = ["Assessment", "Match", "Summary", "Verdict", "assess", "summarise"]
 
 Verdict = Literal["found", "false", "unjudged"]
 """An event that meets a labelled incident, one that meets none, and one in a group without labels."""
