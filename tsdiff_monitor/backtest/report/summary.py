@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.backtest.judging import GRACE_STEPS, TOP_CULPRITS
-from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay
+from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay, event_end
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.plugins import Incident
 from tsdiff_monitor.timeseries.frame import Group
@@ -147,7 +147,7 @@ def _match(parts: tuple[Incident, ...], groups: Mapping[Group, GroupReplay], ste
 
 
 def _meets(event: Event, incident: Incident, step: pd.Timedelta) -> bool:
-    end = max(event.last + step if event.end is None else event.end, event.start + step)
+    end = max(event_end(event, step), event.start + step)
     return event.start < incident.end + step * GRACE_STEPS and end > incident.start
 
 
