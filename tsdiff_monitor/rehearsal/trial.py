@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.backtest.report.summary import GRACE_STEPS, TOP_CULPRITS
+from tsdiff_monitor.backtest.judging import GRACE_STEPS, TOP_CULPRITS
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.events.event import Change, EventChange
 from tsdiff_monitor.injection import InjectedAnomaly

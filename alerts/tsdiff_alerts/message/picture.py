@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tsdiff_alerts.message.fonts import fit, font, width
-from tsdiff_alerts.message.phrases import SHOWN_CULPRITS, culprit_text, number_text, span_text, who
+from tsdiff_alerts.message.phrases import SHOWN_CULPRITS, culprit_text, number_text, printable, span_text, who
 from tsdiff_monitor.events.details import Course, Snapshot, Values
 from tsdiff_monitor.events.event import Event, EventChange
+from tsdiff_monitor.plotting.fonts import fit, font, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,7 +169,7 @@ def _write_head(figure: Figure, change: EventChange, height: float) -> None:
     def write(left: float, top: float, text: str, style: dict[str, Any]) -> None:
         figure.text(left / _WIDTH, 1 - top / height, text, parse_math=False, **style)
 
-    write(_EDGE, 0.24, fit(who(change.event), _WIDTH - 2 * _EDGE, 9.5, bold=True), font(9.5, _INK, bold=True))
+    write(_EDGE, 0.24, fit(_line(who(change.event)), _WIDTH - 2 * _EDGE, 9.5, bold=True), font(9.5, _INK, bold=True))
     span = f"{'abnormal' if change.event.end is None else 'was abnormal'} {span_text(change.event)}"
     write(_EDGE, 0.44, span, font(8.5, _GREY))
     left, top, key = _EDGE, 0.66, 0.26
@@ -186,7 +186,7 @@ def _write_head(figure: Figure, change: EventChange, height: float) -> None:
 
 def _write_title(axes: Axes, name: str, said: str) -> None:
     """A panel's name on the left, its numbers on the right."""
-    name = fit(name, _WIDTH - _EDGE - _RIGHT - 0.2 - width(said, 8.5), 9, bold=True)
+    name = fit(_line(name), _WIDTH - _EDGE - _RIGHT - 0.2 - width(said, 8.5), 9, bold=True)
     indent = (_EDGE - _LEFT) * 72
     axes.annotate(name, (0, 1), (indent, 4), textcoords="offset points", xycoords="axes fraction", parse_math=False,
                   **font(9, _INK, bold=True))  # fmt: skip
@@ -197,6 +197,10 @@ def _write_title(axes: Axes, name: str, said: str) -> None:
 def _numbers(event: Event, metric: str) -> str:
     culprit = next((culprit for culprit in event.culprits if culprit.metric == metric), None)
     return "" if culprit is None else culprit_text(culprit)
+
+
+def _line(text: str) -> str:
+    return printable(text).strip()
 
 
 def _squeeze(score: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tsdiff_monitor.backtest.judging import GRACE_STEPS
 from tsdiff_monitor.backtest.report.replay import Replay
-from tsdiff_monitor.backtest.report.summary import GRACE_STEPS, assess, summarise
+from tsdiff_monitor.backtest.report.summary import assess, summarise
 
 KEYS = [
     "groups",

@@ -15,11 +15,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from tsdiff_monitor.backtest.judging import GRACE_STEPS, TOP_CULPRITS
 from tsdiff_monitor.backtest.report import phrases
 from tsdiff_monitor.backtest.report.pictures import timeline
 from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay
 from tsdiff_monitor.backtest.report.sections import event_section, incident_section
-from tsdiff_monitor.backtest.report.summary import GRACE_STEPS, TOP_CULPRITS, Assessment
+from tsdiff_monitor.backtest.report.summary import Assessment
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.system.version import __version__

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from tsdiff_monitor.backtest.report.marks import (
+from tsdiff_monitor.backtest.report.phrases import moment, number, title_of
+from tsdiff_monitor.backtest.report.replay import GroupReplay, event_end
+from tsdiff_monitor.backtest.report.summary import Match, Verdict
+from tsdiff_monitor.plotting.marks import (
     AXIS_HEIGHT,
     WIDTH,
     Extent,
     days,
-    event_end,
     mark,
     outline,
     plot_axes,
@@ -30,10 +32,7 @@ from tsdiff_monitor.backtest.report.marks import (
     time_axis,
     value_axis,
 )
-from tsdiff_monitor.backtest.report.phrases import moment, number, title_of
-from tsdiff_monitor.backtest.report.replay import GroupReplay
-from tsdiff_monitor.backtest.report.summary import Match, Verdict
-from tsdiff_monitor.backtest.report.svg import COLOURS, draw
+from tsdiff_monitor.plotting.svg import COLOURS, draw
 from tsdiff_monitor.timeseries.scores import Expected
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def metric_panel(
         if expected is not None:
             shown += _expected(axes, expected, metric)
         plot_line(axes, *thin_extremes(days(times), actual, _METRIC_BINS), "actual", width=1.5)
-        value_axis(axes, np.concatenate(shown))
+        value_axis(axes, np.concatenate(shown), number)
 
     return _panel(panel, metric, f"{metric}: actual and expected over time", 80, axis, paint)
 

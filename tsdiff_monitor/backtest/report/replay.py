@@ -15,7 +15,7 @@ from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Frame, Group
 from tsdiff_monitor.timeseries.scores import Expected, Scores
 
-__all__ = ["Evidence", "GroupReplay", "Replay"]
+__all__ = ["Evidence", "GroupReplay", "Replay", "event_end"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +69,8 @@ class Replay:
     def weeks(self) -> float:
         """The span in weeks: the alarm rate is promised per monitor, however many groups it has."""
         return max((self.end - self.start) / pd.Timedelta(days=7), 0.0)
+
+
+def event_end(event: Event, step: pd.Timedelta) -> pd.Timestamp:
+    """The exclusive end of an event, or of what is known of an open one."""
+    return event.last + step if event.end is None else event.end

@@ -1,4 +1,4 @@
-"""How well a replay did: events against labelled incidents, by the rules that docs/report.md states."""
+"""Quality of a replay: events against labelled incidents, by the rules that docs/report.md states."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay
+from tsdiff_monitor.backtest.judging import GRACE_STEPS, TOP_CULPRITS
+from tsdiff_monitor.backtest.report.replay import GroupReplay, Replay, event_end
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Group
 
-__all__ = ["GRACE_STEPS", "Assessment", "Match", "Summary", "Verdict", "assess", "summarise"]
-
-GRACE_STEPS = 10
-"""Steps after an incident's end in which an event still belongs to it: metrics recover more slowly than services."""
-
-TOP_CULPRITS = 3
-"""A true culprit counts as named when it is among this many first culprits of an event."""
+__all__ = ["Assessment", "Match", "Summary", "Verdict", "assess", "summarise"]
 
 Verdict = Literal["found", "false", "unjudged"]
 """An event that meets a labelled incident, one that meets none, and one in a group without labels."""
@@ -152,7 +147,7 @@ def _match(parts: tuple[LabelledSpan, ...], groups: Mapping[Group, GroupReplay],
 
 
 def _meets(event: Event, incident: LabelledSpan, step: pd.Timedelta) -> bool:
-    end = max(event.last + step if event.end is None else event.end, event.start + step)
+    end = max(event_end(event, step), event.start + step)
     return event.start < incident.end + step * GRACE_STEPS and end > incident.start
 
 

@@ -5,15 +5,14 @@ Positions on the time axis are days since the epoch. Long series are thinned wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.backtest.report.phrases import number
-from tsdiff_monitor.backtest.report.svg import COLOURS, tip
-from tsdiff_monitor.events.event import Event
+from tsdiff_monitor.plotting.svg import COLOURS, tip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +23,6 @@ __all__ = [
     "WIDTH",
     "Extent",
     "days",
-    "event_end",
     "mark",
     "outline",
     "plot_axes",
@@ -78,12 +76,12 @@ def time_axis(axes: Axes, *, labels: bool = True) -> None:
     axes.xaxis.set_major_formatter(formatter)
 
 
-def value_axis(axes: Axes, shown: np.ndarray) -> None:
-    """A scale that holds the values ``shown`` (finite; empty for a metric without any)."""
+def value_axis(axes: Axes, shown: np.ndarray, text: Callable[[float], str]) -> None:
+    """A scale that holds the values ``shown`` (finite; may be empty), its ticks written by ``text``."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(nbins=2, min_n_ticks=2))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     if not shown.size:
         axes.set_yticks([])
         axes.set_ylim(0, 1)
@@ -180,11 +178,6 @@ def _visible(axes: Axes, between: Extent) -> tuple[float, float]:
     low, high = axes.get_xlim()
     first, last = (min(max(_day(time), low), high) for time in between)
     return first, max(last, first + (high - low) * 2 / (WIDTH - _LEFT - _RIGHT))
-
-
-def event_end(event: Event, step: pd.Timedelta) -> pd.Timestamp:
-    """The exclusive end of an event, or of what is known of an open one."""
-    return event.last + step if event.end is None else event.end
 
 
 def _day(time: pd.Timestamp) -> float:

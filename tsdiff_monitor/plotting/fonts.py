@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tsdiff_alerts.message.phrases import shorten
-
 __all__ = ["fit", "font", "width"]
 
 _SCALE = 200  # dots per inch at which widths are measured
@@ -51,8 +49,13 @@ def width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def fit(text: str, room: float, size: float, *, bold: bool = False) -> str:
-    """As much of ``text`` as ``room`` inches take, but a few letters at least."""
-    text = whole = _drawable(shorten(text, _LONGEST))
+    """As much of the one line ``text`` as ``room`` inches take, but a few letters at least; an ellipsis marks a cut."""
+    whole = _drawable(text)
+    text = _cut(whole, _LONGEST)
     while len(text) > _SHORTEST and width(text, size, bold=bold) > room:
-        text = shorten(whole, len(text) - 1)
+        text = _cut(whole, len(text) - 1)
     return text
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"

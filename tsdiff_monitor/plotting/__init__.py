@@ -1,0 +1,1 @@
+"""Charts of time series for reports and messages, drawn with matplotlib."""
