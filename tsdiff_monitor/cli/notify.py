@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from tsdiff_monitor.cli.options import ConfigFile, Storage
 
 if TYPE_CHECKING:
     from tsdiff_monitor.events.event import Event
-    from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper
+    from tsdiff_monitor.plugins import Notifier, Receipt
     from tsdiff_monitor.store.store import Store
 
 __all__ = ["feedback_command", "test_command"]
@@ -36,7 +36,7 @@ def test_command(
     from tsdiff_monitor.config.loader import load_config
     from tsdiff_monitor.errors import ConfigError, ConfigProblem
     from tsdiff_monitor.events.sample import sample_changes
-    from tsdiff_monitor.plugins import Context
+    from tsdiff_monitor.plugins import Context, close_plugin, pace_of, receipt_keeper
     from tsdiff_monitor.settings.suggest import did_you_mean
 
     config = load_config(config_file)
@@ -48,21 +48,20 @@ def test_command(
     notifier: Notifier = entry.plugin(entry.config, Context(name=name, random=jitter))
     monitor = next((one for one, settings in config.monitors.items() if name in settings.notify), "monitor")
     changes = sample_changes(monitor, pd.Timestamp.now(tz="UTC"))
+    keeper = receipt_keeper(notifier)
     receipt: Receipt | None = None
     try:
         for change in changes[: 1 if leave_open else 2]:
             if change is not changes[0]:
-                time.sleep(float(getattr(notifier, "pace", 0.0)))
-            if getattr(notifier, "keeps_receipts", False):
-                receipt = cast("ReceiptKeeper", notifier).notify(change, receipt) or receipt
-            else:
+                time.sleep(pace_of(notifier))
+            if keeper is None:
                 notifier.notify(change)
+            else:
+                receipt = keeper.notify(change, receipt) or receipt
             kept = ", ".join(f"{key} {value}" for key, value in (receipt or {}).items())
             emit(f"{name} ({entry.type}) took the event's {change.change.value}{f': {kept}' if kept else ''}")
     finally:
-        close = getattr(notifier, "close", None)
-        if close is not None:
-            close()
+        close_plugin(notifier)
 
 
 def feedback_command(

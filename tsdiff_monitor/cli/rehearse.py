@@ -161,7 +161,7 @@ def _send(config: Config, name: str, examples: tuple[Example, ...], work: Path, 
     import pandas as pd
 
     from tsdiff_monitor.errors import DeliveryError
-    from tsdiff_monitor.plugins import Context
+    from tsdiff_monitor.plugins import Context, close_plugin
     from tsdiff_monitor.rehearsal.send import send
     from tsdiff_monitor.store.store import Store
 
@@ -184,9 +184,7 @@ def _send(config: Config, name: str, examples: tuple[Example, ...], work: Path, 
         sent = send(events, config.monitors[name], config.settings.routes, notifiers, work, jitter=jitter)
     finally:
         for notifier in notifiers.values():
-            close = getattr(notifier, "close", None)
-            if close is not None:
-                close()
+            close_plugin(notifier)
     if not sent:
         note(f"monitor {name}: no route matches a synthetic event now, so none was sent")
     events_text = count(len(events), "synthetic event")

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 
 import structlog
 
@@ -24,7 +23,7 @@ from tsdiff_monitor.delivery.circuit_breaker import Breakers
 from tsdiff_monitor.delivery.outcomes import Outcomes, bug_in_notifier
 from tsdiff_monitor.delivery.turns import Turns
 from tsdiff_monitor.errors import DeliveryError
-from tsdiff_monitor.plugins import Notifier, Receipt, ReceiptKeeper
+from tsdiff_monitor.plugins import Notifier, Receipt, pace_of, receipt_keeper
 from tsdiff_monitor.store.store import Delivery, Store
 from tsdiff_monitor.system.deadline import Call
 
@@ -203,15 +202,14 @@ class Dispatcher:
                 self._outcomes.dead(delivery, "unknown_notifier", message, 0.0)
                 self._turns.give_back(name)
                 return
-            keeps = getattr(notifier, "keeps_receipts", False)
-            receipt = self._store.receipt(delivery.change.event.id, name) if keeps else None
-            pace = float(getattr(notifier, "pace", 0.0))  # how far apart it wants its messages
-            flight = _Flight(delivery, pace, self._timer())
+            keeper = receipt_keeper(notifier)
+            receipt = None if keeper is None else self._store.receipt(delivery.change.event.id, name)
+            flight = _Flight(delivery, pace_of(notifier), self._timer())
 
             def notify() -> Receipt | None:
                 try:
-                    if keeps:
-                        return cast(ReceiptKeeper, notifier).notify(delivery.change, receipt)
+                    if keeper is not None:
+                        return keeper.notify(delivery.change, receipt)
                     notifier.notify(delivery.change)
                     return None
                 finally:

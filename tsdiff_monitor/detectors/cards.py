@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from tsdiff_monitor.detectors.config import ModelConfig
+from tsdiff_monitor.detectors.settings import ModelSettings
 from tsdiff_monitor.errors import CardVersionError, DamagedModelError, ModelError
 from tsdiff_monitor.scoring.scaling import Scaler
 from tsdiff_monitor.settings.model import StrictModel
@@ -94,7 +94,7 @@ class StoredCard(Card):
 class FittedCard(Card):
     """The card of a group's own model: its metrics, and the rows of its fit (times are ISO 8601, UTC)."""
 
-    config: ModelConfig
+    config: ModelSettings
     metrics: tuple[MetricCard, ...]
     fit_start: str
     fit_end: str
@@ -102,7 +102,7 @@ class FittedCard(Card):
     step_seconds: float
 
     @classmethod
-    def of_fit(cls, frame: Frame, config: ModelConfig, metrics: Sequence[MetricCard], **own: Any) -> Self:
+    def of_fit(cls, frame: Frame, config: ModelSettings, metrics: Sequence[MetricCard], **own: Any) -> Self:
         """The card of a model just fit on ``frame``; ``own`` are the fields that only this kind of card has."""
         return cls(
             schema_version=cls.VERSION,

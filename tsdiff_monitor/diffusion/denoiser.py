@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-__all__ = ["DenoiseRequest", "Steps", "WindowDenoiser", "answered"]
+__all__ = ["AnyMetrics", "DenoiseRequest", "Steps", "WindowDenoiser", "answered"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,19 @@ class WindowDenoiser(Protocol):
         ``[B]``), all others are given as they are in ``windows`` (float32, scaled units), except missing ones (NaN),
         which are never given.
         """
+        ...
+
+
+@runtime_checkable
+class AnyMetrics(Protocol):
+    """Optional: a network or denoiser whose windows may have any number of metrics where it says so.
+
+    Metrics that are missing from a whole window are then as if they were not there.
+    """
+
+    @property
+    def any_metrics(self) -> bool:
+        """True where they may."""
         ...
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from tsdiff_monitor.diffusion.denoiser import AnyMetrics
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 
 __all__ = ["Imputer"]
@@ -24,7 +25,7 @@ class Imputer:
     @property
     def any_metrics(self) -> bool:
         """Whether windows may have any number of metrics, missing ones being as if they were not there."""
-        return bool(getattr(self.network, "any_metrics", False))
+        return isinstance(self.network, AnyMetrics) and bool(self.network.any_metrics)
 
     def denoise(
         self,

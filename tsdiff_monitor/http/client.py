@@ -17,7 +17,6 @@ import httpx
 from pydantic import SecretStr
 from tenacity import Retrying
 
-import tsdiff_monitor
 from tsdiff_monitor.errors import ConfigError, ConfigProblem
 from tsdiff_monitor.http.address import Address, origin, safe_url
 from tsdiff_monitor.http.body import read_body
@@ -31,6 +30,7 @@ from tsdiff_monitor.http.request import HttpContext, HttpResponse, Parameters, R
 from tsdiff_monitor.http.retries import Backoff, retrying
 from tsdiff_monitor.http.secrets import secrets_in
 from tsdiff_monitor.http.transport import Deadline
+from tsdiff_monitor.system.version import __version__
 
 __all__ = ["HttpClient", "HttpContext", "HttpFailure", "HttpResponse", "Parameters", "RequestParts"]
 
@@ -230,6 +230,6 @@ class HttpClient:
 
     def _general_headers(self) -> dict[str, str]:
         return {
-            "User-Agent": f"tsdiff-monitor/{tsdiff_monitor.__version__}",
+            "User-Agent": f"tsdiff-monitor/{__version__}",
             "Accept-Encoding": "gzip" if self._limits.compression else "identity",
         }

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from tsdiff_monitor.diffusion.batching import windows_at_once
-from tsdiff_monitor.diffusion.denoiser import DenoiseRequest, Steps, WindowDenoiser
+from tsdiff_monitor.diffusion.denoiser import AnyMetrics, DenoiseRequest, Steps, WindowDenoiser
 from tsdiff_monitor.pipeline.detectors import Models
 from tsdiff_monitor.pipeline.score import Failed, LocalScorer, Scored, ScoreTask, failed
 from tsdiff_monitor.scoring.rules import Rule
@@ -131,7 +131,8 @@ def _batches(running: Sequence[_Run]) -> Iterator[list[_Run]]:
 def _fits(run: _Run, smallest: _Run) -> bool:
     if run.metrics == smallest.metrics:
         return True
-    return getattr(run.denoiser, "any_metrics", False) and run.metrics <= _PADDING * smallest.metrics + 1
+    padded = isinstance(run.denoiser, AnyMetrics) and run.denoiser.any_metrics
+    return padded and run.metrics <= _PADDING * smallest.metrics + 1
 
 
 def _answer(batch: Sequence[_Run], results: dict[int, Scored | Failed]) -> list[_Run]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.events.calendars import read_calendars
 from tsdiff_monitor.models.repository import ModelStore, fingerprint
@@ -91,7 +92,7 @@ class _Fit:
         missing = [group for group in frames if group not in usable]
         histories: dict[Group, Frame] = {}
         base = stored_network(monitor, self.models) if self.only_missing and missing else None
-        if missing and base is None and getattr(monitor.model, "shared", False):
+        if missing and base is None and _shares(monitor):
             try:
                 histories = {group: self._history(group, frames.pop(group)) for group in list(frames)}
                 base = shared_network(monitor, self.models, histories, progress=progress, clock=clock)
@@ -140,6 +141,11 @@ class _Fit:
         self.result.errors.append((where, error))
 
 
+def _shares(monitor: Monitor) -> bool:
+    """True where the groups share a network, which is fit on all of them together."""
+    return isinstance(monitor.model, DiffusionModelConfig) and monitor.model.shared
+
+
 def _portions(
     monitor: Monitor, reader: Reader, store: Store, start: pd.Timestamp, end: pd.Timestamp
 ) -> Iterator[Reading] | None:
@@ -147,7 +153,7 @@ def _portions(
 
     The groups are those that the store knows and those that have reported of late.
     """
-    if not isinstance(reader, GroupSelector) or getattr(monitor.model, "shared", False):
+    if not (isinstance(reader, GroupSelector) and reader.selects_groups) or _shares(monitor):
         return None
     recent = read_whole(reader, monitor.name, monitor.request(end - monitor.step * monitor.model.window, end))
     known = sorted({*store.groups(monitor.name), *recent.frames})

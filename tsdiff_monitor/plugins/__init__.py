@@ -6,6 +6,7 @@ configuration. The class carries its configuration model as ``Config`` and is bu
 Built-in plug-ins enter through this same door. Conformance kits: :mod:`tsdiff_monitor.testing`.
 """
 
+from tsdiff_monitor.plugins.abilities import close_plugin, pace_of, receipt_keeper
 from tsdiff_monitor.plugins.context import Context
 from tsdiff_monitor.plugins.contracts import (
     Closable,
@@ -17,6 +18,7 @@ from tsdiff_monitor.plugins.contracts import (
     Measured,
     NeedsPackages,
     Notifier,
+    Paced,
     Query,
     Reader,
     Reading,
@@ -44,6 +46,7 @@ __all__ = [
     "Measured",
     "NeedsPackages",
     "Notifier",
+    "Paced",
     "Query",
     "ReadRequest",
     "Reader",
@@ -53,6 +56,9 @@ __all__ = [
     "Refresher",
     "Writer",
     "call_within",
+    "close_plugin",
     "load_plugin",
+    "pace_of",
     "plugin_types",
+    "receipt_keeper",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "Measured",
     "NeedsPackages",
     "Notifier",
+    "Paced",
     "Query",
     "ReadRequest",
     "Reader",
@@ -138,7 +139,10 @@ class GroupSelector(Protocol):
     The class says so by ``selects_groups = True``. The host then reads long histories in portions of groups.
     """
 
-    selects_groups: bool
+    @property
+    def selects_groups(self) -> bool:
+        """True; an attribute of the class or of the reader."""
+        ...
 
 
 @runtime_checkable
@@ -197,6 +201,16 @@ class Measured(Protocol):
         ...
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """Optional, beside :class:`Notifier`: one whose place takes only so many messages at a time."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two messages; an attribute of the class or of the notifier."""
+        ...
+
+
 Receipt = Mapping[str, str]
 """What a place calls an event that it was told of: a message's id and channel, an annotation's number."""
 
@@ -209,7 +223,10 @@ class ReceiptKeeper(Protocol):
     transaction that marks the delivery as made.
     """
 
-    keeps_receipts: bool
+    @property
+    def keeps_receipts(self) -> bool:
+        """True; an attribute of the class or of the notifier."""
+        ...
 
     def notify(self, change: EventChange, receipt: Receipt | None = None) -> Receipt | None:
         """Deliver one change; ``receipt`` is what the event's last delivery returned. None keeps it as it is."""

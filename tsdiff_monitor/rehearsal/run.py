@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
+from tsdiff_monitor.detectors.fitted import FittedDetector
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.injection import KINDS, AnomalyType, generated_kinds
@@ -176,7 +177,7 @@ def _normal_rows(history: HistorySlice) -> int:
 
 def _kinds(detector: Detector) -> Mapping[str, AnomalyType]:
     """Every kind, and where the model can generate, what it generates."""
-    config = getattr(detector, "config", None)
+    config = detector.card.config if isinstance(detector, FittedDetector) else None
     if not isinstance(config, DiffusionModelConfig):
         return KINDS
     from tsdiff_monitor.detectors.diffusion.detector import DiffusionDetector

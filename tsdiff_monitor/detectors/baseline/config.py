@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tsdiff_monitor.detectors.settings import ModelSettings
 from tsdiff_monitor.settings.durations import Duration
-from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["BaselineModelConfig", "Method"]
 
@@ -19,7 +19,7 @@ Method = Literal["seasonal", "smoothing", "forecaster"]
 _ONLY_OF: Mapping[str, Method] = {"period": "seasonal", "forecaster": "forecaster", "parameters": "forecaster"}
 
 
-class BaselineModelConfig(StrictModel):
+class BaselineModelConfig(ModelSettings):
     """Residuals of simple forecasts, each metric from its own past: fit in seconds, for comparison and for a start."""
 
     type: Literal["baseline"] = "baseline"

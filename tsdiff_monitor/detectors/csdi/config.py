@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from tsdiff_monitor.detectors.settings import ModelSettings
 from tsdiff_monitor.settings.durations import Duration
-from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["CsdiReferenceConfig"]
 
 
-class CsdiReferenceConfig(StrictModel):
+class CsdiReferenceConfig(ModelSettings):
     """CSDI's network with ImDiffusion's procedure, as published: slow, for comparison with the product's own model."""
 
     type: Literal["csdi_reference"] = "csdi_reference"

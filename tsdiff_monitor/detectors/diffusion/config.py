@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tsdiff_monitor.detectors.settings import ModelSettings
 from tsdiff_monitor.settings.durations import Duration
-from tsdiff_monitor.settings.model import StrictModel
 
 __all__ = ["DiffusionModelConfig"]
 
@@ -17,7 +17,7 @@ _SHARED_DEFAULTS: Mapping[str, Any] = {"fit_steps": 1500, "fit_budget": "15m", "
 """Defaults with ``shared``: the one network learns from all groups, and has to be somewhat larger."""
 
 
-class DiffusionModelConfig(StrictModel):
+class DiffusionModelConfig(ModelSettings):
     """A conditional diffusion imputation model, one per group or one for all groups of a monitor."""
 
     type: Literal["diffusion"] = "diffusion"
