@@ -44,8 +44,10 @@ class StubDetector:
         rules: Mapping[str, Rule] | None = None,
     ) -> Scores:
         rows = frame.rows(first, len(frame))
-        shares = np.nan_to_num(rows.values / np.nansum(rows.values, axis=1, keepdims=True))
-        return Scores(rows.times, rows.series, np.nanmax(rows.values, axis=1).astype(float), shares)
+        known = np.nan_to_num(rows.values).astype(float)
+        shares = known / np.maximum(known.sum(1, keepdims=True), 1e-9)
+        score = np.where(rows.observed.any(1), known.max(1), np.nan)
+        return Scores(rows.times, rows.series, score, shares)
 
     def expected(
         self, frame: Frame, names: Sequence[str], *, first: int = 0, last: int | None = None, read: int = 16

@@ -17,7 +17,7 @@ from tsdiff_monitor.detectors.protocol import Mode
 from tsdiff_monitor.events.event import Change, Culprit, Event, EventChange
 from tsdiff_monitor.events.explanation import Explanation
 from tsdiff_monitor.pipeline.explanations import TimeBudget, explained, explanation
-from tsdiff_monitor.pipeline.tick import Pipeline
+from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.scoring.culprits import most_sets
 from tsdiff_monitor.scoring.rules import Rule
 from tsdiff_monitor.testing import FakeClock, MemoryReader, example_event

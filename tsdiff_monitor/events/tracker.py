@@ -89,6 +89,18 @@ class EventTracker:
         self._state = state
         return changes
 
+    def expire(self) -> list[EventChange]:
+        """End the open event, if there is one, at the newest row seen: the group is taken to be gone for good."""
+        state = copy.deepcopy(self._state)
+        alarm = state.incident
+        if alarm is None or alarm.end is not None or state.last is None:
+            return []
+        alarm.end, alarm.reason = max(state.last, alarm.confirmed), ResolveReason.expired
+        state.incident, state.rise = None, []
+        change = self._report(alarm, Change.resolved, state.last)
+        self._state = state
+        return [change]
+
     def _rows(self, scores: Scores, last: int | None) -> Iterator[Row]:
         """The rows after ``last``; attributions only where the score is above ``trace_back``."""
         names = [series.name for series in scores.series]

@@ -57,11 +57,11 @@ def advance(
     scorer: Scorer,
     store: Store,
     states: Mapping[Group, GroupState],
-    also: Sequence[EventChange] = (),
+    also: Sequence[Outcome] = (),
     seen: Mapping[Group, pd.Timestamp] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Advanced:
-    """Score the tasks, take the scores into events, and commit all of it with the changes ``also`` found.
+    """Score the tasks, take the scores into events, and commit all of it with the outcomes ``also`` found.
 
     ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value; ``clock`` bounds the time
     for explanations. A group that fails is among the errors and stops no other.
@@ -91,7 +91,7 @@ def advance(
         followed[task.group] = one
     outcomes = [
         Outcome(one.group, one.changes, one.last, one.tracker, len(one.scores)) for one in followed.values()
-    ] + [Outcome(change.event.group, [change]) for change in also]
+    ] + list(also)
     details = _Details(monitor, models, store, followed, done.errors)
     committed = commit_outcomes(monitor, store, outcomes, seen=seen, annotate=details)
     stored = {one.group for one in committed.outcomes if one.last is not None}
@@ -153,7 +153,7 @@ class _Details:
 
     def __call__(self, group: Group, change: EventChange, full: bool) -> EventChange:
         config, one = self.monitor.config, self.followed.get(group)
-        if one is None or change.event.kind == ABSENT:
+        if one is None or change.event.kind == ABSENT:  # nothing of it was scored now
             return dataclasses.replace(change, details=Details(links=linked(config.links, change.event)))
         if not self.monitor.has_recipients:
             return change

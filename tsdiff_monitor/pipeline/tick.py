@@ -15,11 +15,13 @@ import pandas as pd
 from tsdiff_monitor.errors import DataError, SourceError, TsdiffError
 from tsdiff_monitor.events.absence import absences
 from tsdiff_monitor.events.calendars import covered, read_calendars
-from tsdiff_monitor.events.event import EventChange
+from tsdiff_monitor.events.state import TrackerState
+from tsdiff_monitor.events.tracker import EventTracker
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.advance import advance, batches
 from tsdiff_monitor.pipeline.alarm_rate import share_of
 from tsdiff_monitor.pipeline.cold_start import ColdStart
+from tsdiff_monitor.pipeline.commit import Outcome
 from tsdiff_monitor.pipeline.detectors import ModelRef, choose_detectors
 from tsdiff_monitor.pipeline.fitting import FitTask, Fitted, Fitter
 from tsdiff_monitor.pipeline.history import stored_history
@@ -189,8 +191,9 @@ def _absences(
     seen: Mapping[Group, pd.Timestamp],
     end: pd.Timestamp,
     result: TickResult,
-) -> list[EventChange]:
-    """The changes of absences among groups that were scored before; a failure is in ``result``."""
+) -> list[Outcome]:
+    """The changes of absences among groups that were scored before, and the ends of the events of groups that are gone
+    for good; a failure is in ``result``."""
     config = monitor.config
     if config.absent_after is None:
         return []
@@ -200,17 +203,27 @@ def _absences(
         if state.last_scored is not None:
             last_seen[group] = max(times)
     at = pd.DatetimeIndex([end])
+    forget_after = pd.Timedelta(config.forget_after)
     try:
-        return absences(
+        expired = []
+        for group, last in last_seen.items():
+            if end - last - monitor.step >= forget_after:
+                tracker = EventTracker(
+                    config.events, monitor.name, group, TrackerState.from_json(states[group].tracker_json)
+                )
+                if changes := tracker.expire():
+                    expired.append(Outcome(group, changes, None, tracker.state.to_json()))
+        gone = absences(
             monitor.name,
             last_seen,
             store.events(monitor.name, state="open"),
             end=end,
             step=monitor.step,
             absent_after=pd.Timedelta(config.absent_after),
-            forget_after=pd.Timedelta(config.forget_after),
+            forget_after=forget_after,
             is_excluded=lambda group: bool(covered(config.calendar.values(), group, at, "exclude")[0]),
         )
+        return expired + [Outcome(change.event.group, [change]) for change in gone]
     except Exception as error:  # what was scored must be committed all the same
         result.errors.append(("absences", _known_error(error, monitor.name)))
         return []
