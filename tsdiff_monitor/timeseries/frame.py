@@ -1,7 +1,7 @@
 """The frame: a regular time grid of several series, with NaN where a value is missing.
 
 Shapes: T rows (time steps), K columns (series). Times are UTC; ``values`` is float32 ``[T, K]``.
-Readers build frames from whatever their source returns with :func:`from_samples`; everything after that
+Readers build frames from the samples of their source with :func:`from_samples`; everything after that
 (scaling, windows, scores, events) relies on the grid being regular, sorted and free of duplicates.
 """
 
@@ -210,6 +210,6 @@ def read_frame(path: Path) -> Frame:
     meta = json.loads(raw)
     series = tuple(Series(item["name"], item["labels"], item["query"]) for item in meta["series"])
     values = np.full((table.num_rows, len(series)), np.nan, dtype=np.float32)
-    for k, one in enumerate(series):
-        values[:, k] = table.column(f"value.{one.name}").to_numpy(zero_copy_only=False)
+    for k, metric in enumerate(series):
+        values[:, k] = table.column(f"value.{metric.name}").to_numpy(zero_copy_only=False)
     return Frame(pd.Timestamp(meta["start_ns"], tz="UTC"), pd.Timedelta(meta["step_ns"], unit="ns"), values, series)
