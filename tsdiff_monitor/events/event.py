@@ -1,4 +1,4 @@
-"""The event as everything downstream sees it: immutable, with a JSON form that is stable across versions."""
+"""The event, as everything downstream gets it: immutable, with a JSON form that is stable across versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANOMALY, ABSENT = "anomaly", "absent"
 
 
 class Severity(StrEnum):
-    """How bad an event is; ordered by :attr:`rank`."""
+    """Severity of an event; ordered by :attr:`rank`."""
 
     info = "info"
     warning = "warning"
@@ -31,7 +31,7 @@ class Severity(StrEnum):
 
 
 class Change(StrEnum):
-    """What happened to an event."""
+    """Kind of a change of an event."""
 
     opened = "opened"
     updated = "updated"
@@ -83,7 +83,7 @@ class Event:
     ``reason`` says why it ended. One that was ``adapted`` has a time ``adapted_from``: its rows from then on are the
     new normal, and are learned. ``flapping``: the newest of many in a short time, hence slow to end.
 
-    With ``members`` it is an incident of several groups, told instead of their own events: ``group`` holds the labels
+    With ``members`` it is an incident of several groups, sent instead of their own events: ``group`` holds the labels
     that the first of them had in common, the culprits are those of the members with the highest peaks.
     """
 
@@ -129,7 +129,7 @@ class Event:
             "reason": None if self.reason is None else self.reason.value,
             **({} if self.adapted_from is None else {"adapted_from": _iso(self.adapted_from)}),
             **({"flapping": True} if self.flapping else {}),
-            **({"members": [_member(one) for one in self.members]} if self.members else {}),
+            **({"members": [_member(member) for member in self.members]} if self.members else {}),
             "duration_seconds": self.duration_seconds,
             "peak_score": self.peak,
             "peak_time": _iso(self.peak_time),
@@ -167,7 +167,9 @@ class Event:
             reason=None if reason is None else ResolveReason(reason),
             adapted_from=None if adapted_from is None else pd.Timestamp(adapted_from),
             flapping=raw.get("flapping", False),
-            members=tuple(Member(one["event"], tuple(sorted(one["group"].items()))) for one in raw.get("members", ())),
+            members=tuple(
+                Member(member["event"], tuple(sorted(member["group"].items()))) for member in raw.get("members", ())
+            ),
         )
 
 
