@@ -122,7 +122,7 @@ def _environment() -> jinja2.Environment:
         counted=phrases.counted,
         duration=lambda step: format_duration(step.to_pytimedelta()),
         group_name=group_name,
-        happened=phrases.happened,
+        at_peak=phrases.at_peak,
         number=phrases.number,
         percent=phrases.percent,
         span=phrases.span,

@@ -1,4 +1,4 @@
-"""How well a replay did: events against labelled incidents, by the rules that docs/report.md states."""
+"""The assessment of a replay: events against labelled incidents, by the rules that docs/report.md states."""
 
 from __future__ import annotations
 
