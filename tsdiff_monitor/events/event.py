@@ -129,7 +129,7 @@ class Event:
             "reason": None if self.reason is None else self.reason.value,
             **({} if self.adapted_from is None else {"adapted_from": _iso(self.adapted_from)}),
             **({"flapping": True} if self.flapping else {}),
-            **({"members": [_member(member) for member in self.members]} if self.members else {}),
+            **({"members": [_member(one) for one in self.members]} if self.members else {}),
             "duration_seconds": self.duration_seconds,
             "peak_score": self.peak,
             "peak_time": _iso(self.peak_time),
@@ -167,9 +167,7 @@ class Event:
             reason=None if reason is None else ResolveReason(reason),
             adapted_from=None if adapted_from is None else pd.Timestamp(adapted_from),
             flapping=raw.get("flapping", False),
-            members=tuple(
-                Member(member["event"], tuple(sorted(member["group"].items()))) for member in raw.get("members", ())
-            ),
+            members=tuple(Member(one["event"], tuple(sorted(one["group"].items()))) for one in raw.get("members", ())),
         )
 
 

@@ -210,6 +210,6 @@ def read_frame(path: Path) -> Frame:
     meta = json.loads(raw)
     series = tuple(Series(item["name"], item["labels"], item["query"]) for item in meta["series"])
     values = np.full((table.num_rows, len(series)), np.nan, dtype=np.float32)
-    for k, metric in enumerate(series):
-        values[:, k] = table.column(f"value.{metric.name}").to_numpy(zero_copy_only=False)
+    for k, one in enumerate(series):
+        values[:, k] = table.column(f"value.{one.name}").to_numpy(zero_copy_only=False)
     return Frame(pd.Timestamp(meta["start_ns"], tz="UTC"), pd.Timedelta(meta["step_ns"], unit="ns"), values, series)
