@@ -16,7 +16,7 @@
     ├── StoreError           the state database cannot be used
     └── OutputError          a result cannot be written where the user asked
 
-Messages are written for the person who has to mend the problem: what is wrong, where, and what to do.
+Messages are written for the person who has to fix the problem: what is wrong, where, and what to do.
 They never contain secrets.
 """
 

@@ -15,7 +15,7 @@ def listing(folder: Path) -> list[str]:
 
 
 def test_the_work_folder_is_empty_and_goes_away(tmp_path: Path) -> None:
-    """What a killed run left is cleared, nothing else is touched, and only the report stays."""
+    """The remains of a killed run are cleared, nothing else is touched, and only the report stays."""
     folder = tmp_path / "report"
     (folder / ".work").mkdir(parents=True)
     (folder / ".work" / "state.sqlite").write_text("old")

@@ -132,7 +132,7 @@ def machines_pipeline(
 def test_each_group_has_its_own_spans(
     write_config: Any, document: dict[str, Any], machines: dict[Group, Frame], tmp_path: Path
 ) -> None:
-    """What one machine scores another may fit on: each is fit and scored on its own rows."""
+    """One machine may score rows that another fits on: each is fit and scored on its own rows."""
     with parts_of(write_config(document), tmp_path / "storage") as parts:
         pipeline = machines_pipeline(parts, machines)
         found, errors = replayed(pipeline)
@@ -210,21 +210,21 @@ class Pathless:
 
 
 def test_spans_come_from_the_options_or_the_source(write_config: Any, document: dict[str, Any], tmp_path: Path) -> None:
-    """A start fits on ``fit_window`` before it; an end alone cuts the source's span; else the source tells both."""
+    """A start fits on ``fit_window`` before it; an end alone cuts the source's span; else the source gives both."""
     with parts_of(write_config(document), tmp_path / "storage") as parts:
         pipeline = parts.pipelines["services"]
-        told = Spans.of(pipeline, None, None)
-        assert told.fit_end == told.start == told.end - 6 * HOUR
-        assert set(told.start_by_group) == {GATEWAY, ORDERS}
-        given = Spans.of(pipeline, told.start + HOUR, None)
-        assert (given.fit_start, given.fit_end) == (told.start - 11 * HOUR, told.start + HOUR)
-        assert (given.end, given.start_by_group) == (told.end, {})
-        assert Spans.of(pipeline, None, told.start + HOUR).end == told.start + HOUR
+        known = Spans.of(pipeline, None, None)
+        assert known.fit_end == known.start == known.end - 6 * HOUR
+        assert set(known.start_by_group) == {GATEWAY, ORDERS}
+        given = Spans.of(pipeline, known.start + HOUR, None)
+        assert (given.fit_start, given.fit_end) == (known.start - 11 * HOUR, known.start + HOUR)
+        assert (given.end, given.start_by_group) == (known.end, {})
+        assert Spans.of(pipeline, None, known.start + HOUR).end == known.start + HOUR
         with pytest.raises(DataError, match="nothing to score from"):
-            Spans.of(pipeline, None, told.start)
+            Spans.of(pipeline, None, known.start)
         with pytest.raises(DataError, match="let --start be before --end"):
-            Spans.of(pipeline, told.end, told.start)
+            Spans.of(pipeline, known.end, known.start)
         pathless = dataclasses.replace(pipeline, reader=Pathless())
         with pytest.raises(DataError, match="does not say where its data lies; give --start and --end"):
-            Spans.of(pathless, told.start, None)
-        assert Spans.of(pathless, told.start, told.end).end == told.end
+            Spans.of(pathless, known.start, None)
+        assert Spans.of(pathless, known.start, known.end).end == known.end

@@ -1,4 +1,4 @@
-"""What ``check sources`` finds out about queries, on frames that have one oddity each."""
+"""Findings of ``check sources`` about queries, on frames with one fault each."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_series_that_say_nothing_of_their_own(name: str, made: np.ndarray, probl
 
 
 def test_a_falling_metric_is_no_counter() -> None:
-    """What grows most of the time but falls by parts as well is a gauge; so is a slow drift."""
+    """A metric that mostly grows but also falls by parts is a gauge; so is a slow drift."""
     rng = np.random.default_rng(2)
     saw = np.arange(ROWS) % 50 + rng.normal(0, 0.01, ROWS)
     drift = 100 + np.arange(ROWS) / 100 + rng.normal(0, 1, ROWS)
@@ -94,7 +94,7 @@ def test_a_falling_metric_is_no_counter() -> None:
 
 
 def test_values_that_come_more_seldom_than_rows() -> None:
-    """Whether the rows between are empty or repeat the value before: the step that fits is named."""
+    """The step that fits is named, for rows between that are empty and for those that repeat the value before."""
     held = {name: np.repeat(values[::6], 6) for name, values in columns().items()}
     empty = {name: np.where(np.arange(ROWS) % 6, np.nan, values) for name, values in columns().items()}
     for values in (held, empty):
@@ -105,7 +105,7 @@ def test_values_that_come_more_seldom_than_rows() -> None:
 
 
 def test_gaps_age_and_short_history() -> None:
-    """Each is measured and told with the key to change."""
+    """Each is measured and reported with the key to change."""
     rng = np.random.default_rng(3)
     holes = {name: np.where(rng.random(ROWS) < 0.4, np.nan, values) for name, values in columns().items()}
     (missing,) = problems({ONE: frame(holes)})
@@ -120,7 +120,7 @@ def test_gaps_age_and_short_history() -> None:
     assert "wait for 7h20m more" in one.findings[0].fix
 
 
-def test_a_crowd_is_told_how_to_split() -> None:
+def test_a_crowd_gets_advice_on_splitting() -> None:
     """Labels that would make smaller groups are named with how many values they have."""
     rng = np.random.default_rng(4)
     series = tuple(Series(f"s{k}", {"instance": "web-1", "core": str(k % 30), "id": str(k)}, "all") for k in range(240))
@@ -130,7 +130,7 @@ def test_a_crowd_is_told_how_to_split() -> None:
     assert "core (30), id (240)" in one.findings[0].fix
 
 
-def test_several_groups_are_told_apart() -> None:
+def test_several_groups_are_named() -> None:
     """Series are named by their group, and the range of sizes is given."""
     other: Group = (("instance", "web-2"),)
     frames = {ONE: frame(columns(flat=np.ones(ROWS))), other: frame(columns())}
@@ -161,7 +161,7 @@ class _Refusing:
         return Reading({ONE: frame(columns())}, ("store 2 did not answer",), partial=True)
 
 
-def test_failures_are_told_by_query() -> None:
+def test_failures_are_reported_by_query() -> None:
     """A query that fails does not stop the others; a bug's text is not shown; a partial answer is no success."""
     examined = looked_at({}, reader=_Refusing(), queries={"bad": "(", "bug": "x", "part": "y"})
     errors = [str(one.error) for one in examined]

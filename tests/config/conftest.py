@@ -1,4 +1,4 @@
-"""Fake plug-ins, so that configurations can be tested whatever is installed."""
+"""Fake plug-ins, so that tests of configurations do not depend on what is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsdiff_monitor.settings.model import StrictModel
 
 class BasicAuth(StrictModel):
     username: str
-    """Who asks."""
+    """The name of the user."""
     password: SecretStr | None = None
     """The password."""
     password_file: Path | None = None
@@ -24,13 +24,13 @@ class BasicAuth(StrictModel):
 class FakeReader:
     class Config(StrictModel):
         url: str
-        """Where the source listens."""
+        """Address of the source."""
 
 
 class MaskedReader:
     class Config(StrictModel):
         address: SecretStr
-        """Where the source listens, with credentials perhaps."""
+        """Address of the source, with credentials perhaps."""
 
 
 class SteppingReader(FakeReader):
@@ -42,7 +42,7 @@ class SteppingReader(FakeReader):
 class FakeWriter:
     class Config(StrictModel):
         path: Path
-        """Where scores go."""
+        """Address of the store of scores."""
 
 
 class FakeNotifier:

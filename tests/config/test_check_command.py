@@ -47,7 +47,7 @@ def test_doubtful_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["config", str(path)])
     assert result.exit_code == 3
     assert result.stderr.count(f"{path}: warning: ") == 2
-    assert "monitors.fleet: nobody will learn of its events" in result.stderr
+    assert "monitors.fleet: its events reach no one" in result.stderr
     assert result.stdout.startswith(f"{path}: valid, with 2 warnings: 1 monitor")
 
 

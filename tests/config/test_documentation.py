@@ -40,7 +40,7 @@ def chapter(definition: str) -> str:
 
 
 def default_of(key: str, value: dict[str, Any], definition: dict[str, Any]) -> str | None:
-    """How the table writes a key's default; None for what it need not write."""
+    """A key's default as the table writes it; None where it need not be written."""
     if key in definition.get("required", []):
         return "**required**"
     if "default" not in value or "$ref" in value:

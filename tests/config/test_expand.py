@@ -59,11 +59,11 @@ def test_content_cannot_change_the_structure(tmp_path: Path, load: LoadPlugin) -
 
 @given(st.text() | st.text("${}X"))
 def test_escaped_text_survives(text: str) -> None:
-    """Any text can be written: with `${` escaped it expands to itself, whatever the environment."""
+    """Any text can be written: with `${` escaped it expands to itself in any environment."""
     assert expand(text.replace("${", "$${"), {}) == (text, [])
 
 
-def test_reference_is_told_from_escape() -> None:
+def test_reference_and_escape_differ() -> None:
     """Only a real reference counts as taken from the environment."""
     assert has_reference("a ${X}")
     assert not has_reference("$${X} $X ${")

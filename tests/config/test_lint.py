@@ -41,7 +41,7 @@ def test_clean_file_has_no_warnings(tmp_path: Path, load: LoadPlugin) -> None:
         ("{prom:", "{old: {type: fake, url: x}, prom:", "readers.old", "no monitor uses it"),
         ("{default:", "{big: {width: 256}, default:", "models.big", "no monitor uses it"),
         ("{s:", "{hourly: {infer_every: 1h}, s:", "schedulers.hourly", "no monitor uses it"),
-        ("{oncall:", "{nobody: {type: fake}, oncall:", "notifiers.nobody", "no monitor uses it"),
+        ("{oncall:", "{spare: {type: fake}, oncall:", "notifiers.spare", "no monitor uses it"),
         ("{scores:", "{old: {type: fake, path: x}, scores:", "writers.old", "no monitor uses it"),
     ],
 )
@@ -52,10 +52,10 @@ def test_one_warning(old: str, new: str, key: str, problem: str, tmp_path: Path,
     assert problem in found_problem
 
 
-def test_monitor_that_tells_nobody(tmp_path: Path, load: LoadPlugin) -> None:
+def test_monitor_without_recipients(tmp_path: Path, load: LoadPlugin) -> None:
     """A monitor without notifiers and writers is pointed out, beside the entries that are now unused."""
     found = warnings(CLEAN.replace(", notify: [oncall], write: [scores]", ""), tmp_path, load)
-    assert found[0] == ("monitors.m", "nobody will learn of its events: it has neither `notify` nor `write`")
+    assert found[0] == ("monitors.m", "its events reach no one: it has neither `notify` nor `write`")
     assert [key for key, _ in found[1:]] == ["notifiers.oncall", "writers.scores"]
 
 

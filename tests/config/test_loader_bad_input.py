@@ -36,7 +36,7 @@ EXPECTED = {
     ],
     "key_is_a_list": [("", "line 11, column 7: not valid YAML: a key of `monitors.hosts` is not a text", "check")],
     "key_of_plugin_unknown": [
-        ("readers.prom.url", "is required", "add it: Where the source listens"),
+        ("readers.prom.url", "is required", "add it: Address of the source"),
         ("readers.prom.uri", "unknown key", "did you mean `url`? valid keys: url"),
     ],
     "key_of_query_unknown": [
@@ -110,7 +110,7 @@ EXPECTED = {
     ],
     "query_step_unfit": [
         ("monitors.hosts.queries.fine.step", "must be a multiple of the monitor's step, 5m", "coarser"),
-        ("monitors.hosts.queries.odd.step", "must be a multiple of the monitor's step, 5m", "coarser"),
+        ("monitors.hosts.queries.uneven.step", "must be a multiple of the monitor's step, 5m", "coarser"),
         ("monitors.hosts.queries.day.tz", "has no effect on steps that are not whole days", "`step: 1d`"),
     ],
     "query_with_unknown_direction": [
@@ -173,7 +173,7 @@ def test_every_bad_file_is_expected() -> None:
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_message(name: str, load: LoadPlugin) -> None:
-    """Each mistake is reported with the file, its key path, what is wrong and how to mend it, and nothing else is."""
+    """Each mistake is reported with the file, its key path, what is wrong and how to fix it, and nothing else is."""
     problems = problems_of(BAD / f"{name}.yml", load)
     assert [problem.key for problem in problems] == [key for key, _, _ in EXPECTED[name]]
     for problem, (_, what, remedy) in zip(problems, EXPECTED[name], strict=True):
@@ -238,7 +238,7 @@ def test_deep_nesting_is_an_error_not_a_crash(tmp_path: Path, load: LoadPlugin) 
     ],
 )
 def test_no_message_quotes_a_secret(entry: str, tmp_path: Path, load: LoadPlugin) -> None:
-    """Whatever is wrong around a secret, even a careless validator's own words, the message does not hold it."""
+    """No message about a secret holds it, not even the words of a careless validator."""
     path = tmp_path / "c.yml"
     path.write_text(f"notifiers:\n  oncall: {entry}\n")
     assert not any("hunter2" in str(problem) for problem in problems_of(path, load))

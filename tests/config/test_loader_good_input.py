@@ -1,4 +1,4 @@
-"""What a good configuration becomes."""
+"""The result of reading a good configuration."""
 
 from __future__ import annotations
 

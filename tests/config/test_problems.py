@@ -15,7 +15,7 @@ from tsdiff_monitor.settings.suggest import did_you_mean
 
 class Inner(StrictModel):
     number: int = Field(default=4, ge=2, multiple_of=2)
-    """An even number. Not odd."""
+    """An even number. Not uneven."""
     secret: SecretStr | None = None
 
     @field_validator("secret")

@@ -39,7 +39,7 @@ def test_sections_are_those_the_loader_knows() -> None:
     assert schema["additionalProperties"] is False
 
 
-def test_entries_are_told_apart_by_type(load: LoadPlugin) -> None:
+def test_entries_differ_by_type(load: LoadPlugin) -> None:
     """An entry's `type` decides its keys, two plug-ins of one type do not mix, and strangers are left out."""
     schema = json_schema(types=types, load=load)
     options = schema["properties"]["readers"]["additionalProperties"]["oneOf"]

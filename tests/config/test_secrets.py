@@ -84,7 +84,7 @@ def test_secret_files_of_lists_and_sub_models_are_checked(tmp_path: Path, load: 
 
 
 def test_inline_secrets_are_found(tmp_path: Path, load: LoadPlugin) -> None:
-    """Secrets written into the file are told from those taken from the environment."""
+    """Secrets written into the file are distinguished from those taken from the environment."""
     entry = "token: '${TOKEN}', headers: {a: x, b: '${TOKEN}'}, proxies: [{username: me, password: x}]"
     assert read(entry, tmp_path, load).inline_secrets == (
         "notifiers.oncall.headers.a",

@@ -1,4 +1,4 @@
-"""When a monitor keeps quiet: cron, iCalendar files and single spans, across changes of summer time."""
+"""Quiet times of a monitor: cron, iCalendar files and single spans, across changes of summer time."""
 
 from __future__ import annotations
 

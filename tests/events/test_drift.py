@@ -17,7 +17,7 @@ from tsdiff_monitor.timeseries.scores import Scores
 START = pd.Timestamp("2026-01-05", tz="UTC")
 
 
-def told(
+def changes_of(
     values: np.ndarray, normal: float | None, *, chunk: int = 10**6, policy: EventPolicy | None = None
 ) -> list[EventChange]:
     """The changes that scores of one row a minute lead to, in chunks between which the state is stored."""
@@ -50,21 +50,21 @@ def drifted() -> np.ndarray:
 def test_drift_does_not_raise_an_alarm_every_hour() -> None:
     """Bad minutes that were no alarm stay none when everything has risen slowly; taken as they are, they would be."""
     policy = EventPolicy(flap_limit=None)
-    assert opened(told(drifted(), None, policy=policy)) > 10
-    assert opened(told(drifted(), 0.25, policy=policy)) == 0
+    assert opened(changes_of(drifted(), None, policy=policy)) > 10
+    assert opened(changes_of(drifted(), 0.25, policy=policy)) == 0
 
 
-def test_what_stands_out_of_the_drift_is_told() -> None:
+def test_an_incident_above_the_drift_is_an_event() -> None:
     """An incident that is large against the new level is an event, as it would have been against the old one."""
     values = drifted()
     values[4000:4010] = 4.0
-    assert opened(told(values, 0.25)) == 1
+    assert opened(changes_of(values, 0.25)) == 1
 
 
 def test_an_open_event_is_not_followed() -> None:
     """An incident that lasts for ten hours is not taken for the way things are: the event ends when it does."""
     values = np.concatenate([np.full(720, 0.25), np.full(600, 2.0), np.full(120, 0.25)])
-    last = told(values, 0.25)[-1]
+    last = changes_of(values, 0.25)[-1]
     assert last.event.end == START + pd.Timedelta(minutes=1320)
 
 
@@ -72,10 +72,10 @@ def test_chunks_do_not_matter() -> None:
     """Rows one tick at a time, with the state stored in between, lead to the same changes as all rows at once."""
     values = drifted()[1200:2600]
     values[900:905] = 3.0
-    whole = told(values, 0.25)
+    whole = changes_of(values, 0.25)
     assert whole
     for chunk in (1, 7, 60):
-        assert told(values, 0.25, chunk=chunk) == whole
+        assert changes_of(values, 0.25, chunk=chunk) == whole
 
 
 def test_another_model_starts_anew() -> None:
@@ -95,7 +95,7 @@ def test_another_model_starts_anew() -> None:
 
 
 def advanced(state: TrackerState, part: int, normal: float, model: str | None) -> Drift:
-    """What is known after two more hours, of rows that score three times what an ordinary row does."""
+    """The drift after two more hours of rows that score three times what an ordinary row does."""
     times = pd.date_range(START + part * pd.Timedelta("2h"), periods=120, freq="min", unit="ns")
     scores = Scores(times, (Series("cpu"),), np.full(120, 3 * normal), np.ones((120, 1)), normal, model)
     tracker = EventTracker(EventPolicy(), "m", (), state)
@@ -105,7 +105,7 @@ def advanced(state: TrackerState, part: int, normal: float, model: str | None) -
 
 
 def test_another_threshold_of_the_same_model_keeps_the_drift() -> None:
-    """A group's share of the allowance may change: what was followed goes on in its units. A fit starts anew."""
+    """A group's part of the allowance may change: what was followed goes on in its units. A fit starts anew."""
     before = advanced(TrackerState(), 0, 0.25, "fit-1")
     after = advanced(TrackerState(drift=before), 1, 0.2, "fit-1")
     assert (after.normal, after.factor) == (0.2, pytest.approx(before.factor))

@@ -22,7 +22,7 @@ def test_every_policy_key_is_documented_with_its_default(key: str) -> None:
 
 
 def test_every_column_of_the_store_is_documented(tmp_path: Path) -> None:
-    """Who reads the store from outside finds each table and column."""
+    """The document names each table and column, for readers of the store from outside."""
     database = Database(tmp_path / "state.db")
     tables = [name for (name,) in database.read("SELECT name FROM sqlite_master WHERE type = 'table'")]
     for table in (name for name in tables if not name.startswith("sqlite_")):

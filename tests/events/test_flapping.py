@@ -79,7 +79,7 @@ def test_after_the_calm_it_starts_anew() -> None:
 
 
 def test_durations_must_be_positive() -> None:
-    """What cannot be meant is refused."""
+    """Values that cannot be meant are refused."""
     for key in ("adapt_after", "flap_window"):
         with pytest.raises(ValueError, match="longer than 0s"):
             EventPolicy.model_validate({key: timedelta(0)})

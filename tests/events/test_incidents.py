@@ -1,4 +1,4 @@
-"""Groups that fail together are one incident: which changes belong to it, and what is told of it."""
+"""Groups that fail together are one incident: the changes that belong to it, and those that are reported."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ def changed(number: int, begin: int, at: int, change: Change = Change.opened, **
 
 
 class Book:
-    """Stands in for the store: keeps what was committed, tick by tick."""
+    """A fake store: keeps what was committed, tick by tick."""
 
     def __init__(self, policy: EventPolicy = POLICY) -> None:
         self.policy = policy
         self.events: dict[str, Event] = {}
-        self.told: list[EventChange] = []
+        self.reported: list[EventChange] = []
         self.suppressed: set[str] = set()
 
     def ask(self, changes: Sequence[EventChange]) -> Grouping:
         def sequence_of(name: str) -> int:
-            return max((one.sequence for one in self.told if one.event.id == name), default=0)
+            return max((one.sequence for one in self.reported if one.event.id == name), default=0)
 
         return group_events(changes, self.events.values(), self.policy, MINUTE, sequence_of)
 
     def tick(self, changes: Sequence[EventChange], *, committed: Sequence[EventChange] | None = None) -> None:
         found = self.ask(changes)
         self.suppressed |= found.suppressed
-        self.told += [change for change, _ in found.incidents]
+        self.reported += [change for change, _ in found.incidents]
         for change in [*(changes if committed is None else committed), *(one for one, _ in found.incidents)]:
             self.events[change.event.id] = change.event
 
     @property
     def story(self) -> list[tuple[Change, int, int]]:
-        """What, in which minute, of how many groups."""
-        return [(c.change, round((c.event.last - T0) / MINUTE), len(c.event.members)) for c in self.told]
+        """Change, minute and number of groups of each report."""
+        return [(c.change, round((c.event.last - T0) / MINUTE), len(c.event.members)) for c in self.reported]
 
 
 def test_what_explains_a_member_does_not_explain_all() -> None:
@@ -88,17 +88,17 @@ def test_thirty_hosts_are_one_message() -> None:
     book.tick([changed(n, 5, 20, Change.resolved) for n in range(20)])
     book.tick([changed(n, 6, 22, Change.resolved) for n in range(20, 30)])
     assert book.story == [(Change.opened, 5, 20), (Change.updated, 6, 30), (Change.resolved, 22, 30)]
-    assert [change.sequence for change in book.told] == [1, 2, 3]
-    assert len(book.suppressed) == 30  # of ends nobody hears who was not told of the beginning
-    last = book.told[-1].event
+    assert [change.sequence for change in book.reported] == [1, 2, 3]
+    assert len(book.suppressed) == 30  # an end goes only to recipients of the beginning
+    last = book.reported[-1].event
     assert (last.end, last.reason, last.start) == (T0 + 22 * MINUTE, ResolveReason.calm, T0 + 4 * MINUTE)
 
 
-def test_two_are_told_by_themselves() -> None:
-    """Nobody waits for a third; when it comes, the incident names all three, and only then are they not told."""
+def test_two_are_sent_by_themselves() -> None:
+    """No message waits for a third; when it comes, the incident names all three, and only then are they not sent."""
     book = Book()
     book.tick([changed(1, 5, 5), changed(2, 5, 5)])
-    assert book.told == [] and not book.suppressed
+    assert book.reported == [] and not book.suppressed
     book.tick([changed(3, 7, 7)])
     assert book.story == [(Change.opened, 7, 3)]
     assert book.suppressed == {changed(3, 7, 7).key}
@@ -110,7 +110,7 @@ def test_what_is_apart_is_no_incident(policy: EventPolicy, third: int) -> None:
     book = Book(policy)
     book.tick([changed(1, 5, 5), changed(2, 5, 5)])
     book.tick([changed(3, third, third)])
-    assert book.told == []
+    assert book.reported == []
 
 
 def test_two_rows_are_always_close() -> None:
@@ -122,7 +122,7 @@ def test_two_rows_are_always_close() -> None:
 
 
 def test_switched_off_it_still_ends() -> None:
-    """After a reload with ``incident_groups: null``, nothing joins an incident, but it is told until it is over."""
+    """After a reload with ``incident_groups: null``, nothing joins an incident, but it is reported until it is over."""
     book = Book()
     book.tick([changed(n, 5, 5) for n in range(3)])
     book.policy = EventPolicy(incident_groups=None)
@@ -138,25 +138,25 @@ def test_what_is_over_counts_no_more() -> None:
     book.tick([changed(1, 5, 5), changed(2, 5, 5)])
     book.tick([changed(1, 5, 6, Change.resolved)])
     book.tick([changed(3, 7, 7)])
-    assert book.told == []
+    assert book.reported == []
 
 
 def test_kinds_are_apart() -> None:
     """Hosts that behave oddly and hosts that are silent are two incidents."""
     book = Book()
-    odd = [changed(n, 5, 5) for n in range(3)]
+    strange = [changed(n, 5, 5) for n in range(3)]
     silent = [changed(n, 5, 5, kind=ABSENT, culprits=()) for n in range(10, 14)]
-    book.tick([*odd, *silent])
-    assert sorted((one.event.kind, len(one.event.members)) for one in book.told) == [("absent", 4), ("anomaly", 3)]
-    assert len({one.event.id for one in book.told}) == 2
+    book.tick([*strange, *silent])
+    assert sorted((one.event.kind, len(one.event.members)) for one in book.reported) == [("absent", 4), ("anomaly", 3)]
+    assert len({one.event.id for one in book.reported}) == 2
 
 
 def test_common_labels_are_kept() -> None:
-    """What the first members have in common names the incident; who differs in it is of another one."""
+    """The labels that the first members have in common name the incident; a group that differs is of another one."""
     book = Book()
     book.tick([changed(n, 5, 5, group=host(n, zone="eu")) for n in range(3)])
     book.tick([changed(7, 6, 6, group=host(7, zone="us")), changed(8, 6, 6, group=host(8, zone="eu"))])
-    assert [one.event.group for one in book.told] == [(("zone", "eu"),)] * 2
+    assert [one.event.group for one in book.reported] == [(("zone", "eu"),)] * 2
     assert book.story[-1] == (Change.updated, 6, 4)
 
 
@@ -164,13 +164,13 @@ def test_culprits_are_those_of_the_worst() -> None:
     """One for each of the members with the highest peaks, under its name, with the values it had there."""
     book = Book()
     book.tick([changed(n, 5, 5, peak=float(n)) for n in range(2, 9)])
-    event = book.told[0].event
+    event = book.reported[0].event
     assert [culprit.metric for culprit in event.culprits] == [f"instance=web-{n}: cpu" for n in (8, 7, 6, 5, 4)]
     assert (event.peak, event.culprits[0].actual) == (8.0, 93.1)
 
 
-def test_it_is_told_again_when_it_is_worse_or_lasts() -> None:
-    """A member's severity is its own, and counts at once; otherwise it is told every ``update_every``."""
+def test_it_is_reported_again_when_it_is_worse_or_lasts() -> None:
+    """A member's severity is its own, and counts at once; otherwise it is reported every ``update_every``."""
     book = Book()
     book.tick([changed(n, 5, 5) for n in range(3)])
     book.tick([changed(0, 5, 8, Change.updated)])
@@ -178,7 +178,7 @@ def test_it_is_told_again_when_it_is_worse_or_lasts() -> None:
     book.tick([changed(2, 5, 38, Change.updated)])
     book.tick([changed(2, 5, 40, Change.updated)])
     assert book.story == [(Change.opened, 5, 3), (Change.updated, 9, 3), (Change.updated, 40, 3)]
-    assert book.told[-1].event.severity is Severity.critical
+    assert book.reported[-1].event.severity is Severity.critical
 
 
 def test_an_event_that_is_continued_opens_it_again() -> None:
@@ -189,8 +189,8 @@ def test_an_event_that_is_continued_opens_it_again() -> None:
     book.tick([changed(1, 5, 15, Change.updated)])
     book.tick([changed(1, 5, 25, Change.resolved)])
     assert [change for change, *_ in book.story] == [Change.opened, Change.resolved, Change.updated, Change.resolved]
-    assert len({one.event.id for one in book.told}) == 1
-    assert [one.event.end is None for one in book.told] == [True, False, True, False]
+    assert len({one.event.id for one in book.reported}) == 1
+    assert [one.event.end is None for one in book.reported] == [True, False, True, False]
 
 
 def lives(seed: int) -> list[EventChange]:
@@ -209,21 +209,21 @@ def lives(seed: int) -> list[EventChange]:
 @given(st.integers(0, 999), st.lists(st.integers(1, 60), max_size=6))
 @settings(max_examples=40, deadline=None)
 def test_chunks_do_not_matter(seed: int, cuts: list[int]) -> None:
-    """However many rows a tick brings, as long as it brings all groups', the same is told of the same incidents."""
+    """With any number of rows in a tick, as long as it brings all groups', the reports of incidents are the same."""
     changes, by_row, in_chunks = lives(seed), Book(), Book()
     for row in range(61):
         by_row.tick([one for one in changes if one.event.last == T0 + row * MINUTE])
     edges = [0, *sorted(cuts), 61]
     for first, last in pairwise(edges):
         in_chunks.tick([one for one in changes if first <= (one.event.last - T0) / MINUTE < last])
-    assert in_chunks.told == by_row.told
+    assert in_chunks.reported == by_row.reported
     assert in_chunks.suppressed == by_row.suppressed
 
 
 @given(st.integers(0, 999), st.integers(1, 11), st.integers(5, 61))
 @settings(max_examples=40, deadline=None)
 def test_a_crash_between_groups_changes_nothing(seed: int, survivors: int, rows: int) -> None:
-    """Only some groups of a tick, and its incidents, were committed: the rest is found again, nothing is told twice."""
+    """Only some groups of a tick, and its incidents, were committed: the rest is found again, once."""
     changes = lives(seed)
     tick = [one for one in changes if (one.event.last - T0) / MINUTE < rows]
     rest = [one for one in changes if one not in tick]
@@ -234,11 +234,11 @@ def test_a_crash_between_groups_changes_nothing(seed: int, survivors: int, rows:
     broken.tick([one for one in tick if one not in kept])
     for book in (whole, broken):
         book.tick(rest)
-    assert [(one.key, one.change) for one in broken.told] == [(one.key, one.change) for one in whole.told]
+    assert [(one.key, one.change) for one in broken.reported] == [(one.key, one.change) for one in whole.reported]
 
 
 def test_a_group_that_comes_late_joins_when_it_comes() -> None:
-    """Its rows are older than what was told of the incident already."""
+    """Its rows are older than the last report of the incident."""
     book = Book()
     book.tick([changed(n, 5, 5) for n in range(3)])
     book.tick([changed(n, 5, 12, Change.resolved) for n in range(2)])
@@ -262,4 +262,4 @@ def test_an_incident_survives_json() -> None:
     """Read back from its JSON form it has the same members."""
     book = Book()
     book.tick([changed(n, 5, 5) for n in range(3)])
-    assert EventChange.from_json(book.told[0].to_json()) == book.told[0]
+    assert EventChange.from_json(book.reported[0].to_json()) == book.reported[0]

@@ -1,4 +1,4 @@
-"""How bad an event is, from its peak, its length and its breadth."""
+"""The severity of an event, from its peak, its length and its breadth."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_calm_rows_are_never_explained() -> None:
 
 
 def test_a_failing_explanation_leaves_the_state_alone() -> None:
-    """When explaining raises nothing has happened: the same rows can be advanced again."""
+    """An explanation that raises changes nothing: the same rows can be advanced again."""
 
     def broken(time: pd.Timestamp, names: Sequence[str]) -> Mapping[str, tuple[float, float, float, float]]:
         raise RuntimeError("no model")
@@ -281,7 +281,7 @@ def test_a_failing_explanation_leaves_the_state_alone() -> None:
 
 
 def test_ids_are_the_same_for_the_same_data() -> None:
-    """The id depends on monitor, group and start alone, whatever the unit of the time."""
+    """The id depends on monitor, group and start alone, not on the unit of the time."""
     start = pd.Timestamp("2026-03-01T00:01:00Z")
     name = event_id("hosts", GROUP, start)
     assert len(name) == 16 and int(name, 16) >= 0

@@ -1,4 +1,4 @@
-"""How messages speak of new levels, of flapping and of incidents."""
+"""Messages about new levels, flapping and incidents."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_flapping_is_said() -> None:
     ],
 )
 def test_an_incident_names_some_of_its_groups(groups: list[Group], common: Group, said: str) -> None:
-    """How many there are, what they have in common, and the first few."""
+    """Their number, what they have in common, and the first few."""
     assert headline(example_change(group=common, members=members(*groups))) == said
 
 
@@ -90,7 +90,7 @@ def test_many_are_spoken_of_as_many(fields: Any, said: str) -> None:
 
 
 def test_names_cannot_flood_or_forge_a_message() -> None:
-    """However long labels are, and whatever signs they hold."""
+    """Labels of any length, with any characters, are shown."""
     groups = members(*(host(f"{n}\n\x1b[2J" + "x" * 500) for n in range(5)))
     change = example_change(group=(), members=groups)
     assert len(headline(change)) < 200

@@ -1,4 +1,4 @@
-"""What the daemon has followed before an incident that is put into a drifted history."""
+"""The drift that the daemon has followed before an incident in a drifted history."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_level_that_stays_counts_as_it_is() -> None:
     assert (Following.over(Model(None), risen).score(risen.frame).score[1000:] == 1.5).all()
 
 
-def test_an_incident_in_the_ground_changes_no_other_row() -> None:
+def test_an_incident_in_the_history_changes_no_other_row() -> None:
     """The factors are those of the history as it is: rows changed afterwards are judged by them."""
     still = history(np.full(2000, 0.25), 1000)
     model = Following.over(Model(), still)

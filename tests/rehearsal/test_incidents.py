@@ -1,4 +1,4 @@
-"""Where incidents are put."""
+"""Placement of incidents."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_large_incidents_are_found(make_pipeline: Any, tmp_path: Any) -> None:
 
 
 def test_a_metric_that_does_not_matter_is_unnoticed(make_pipeline: Any, tmp_path: Any) -> None:
-    """One whose deviations a rule disregards is the one that nobody would notice failing; the others are noticed."""
+    """One whose deviations a rule disregards is the one that would fail unnoticed; the others are noticed."""
     queries = {"rest": "[ci]*", "net": {"expr": "net", "min_dev_from_expected": 1e6}}
     with make_pipeline(queries=queries) as pipeline:
         outcome, _, _ = run(pipeline, tmp_path)
@@ -86,7 +86,7 @@ def test_generated_incidents_come_from_the_model(make_pipeline: Any, tmp_path: A
     assert not (tmp_path / "models").exists()
 
 
-def test_known_incidents_are_no_ground(make_pipeline: Any) -> None:
+def test_known_incidents_are_left_out(make_pipeline: Any) -> None:
     """Rows of events in the state, of labels and of the calendar hold no incident of ours, and older rows step in."""
     label = LabelledSpan(group("a"), END - 400 * STEP, END - 300 * STEP)
     event = example_event(id="e1", monitor="hosts", group=group("a"), start=END - 200 * STEP, end=END - 150 * STEP)
@@ -151,7 +151,7 @@ def test_nothing_at_all(make_pipeline: Any, tmp_path: Any) -> None:
         run(pipeline, tmp_path)
 
 
-def test_nobody_is_told_and_nothing_is_written(make_pipeline: Any, tmp_path: Any) -> None:
+def test_nothing_is_sent_or_written(make_pipeline: Any, tmp_path: Any) -> None:
     """However many events there are, the monitor's own state and its outbox stay as they were."""
     with make_pipeline(notify=["pager"], write=["back"]) as pipeline:
         run(pipeline, tmp_path)

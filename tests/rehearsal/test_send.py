@@ -1,4 +1,4 @@
-"""What people are told of a rehearsal."""
+"""Messages of a rehearsal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def played(make_pipeline: Any, tmp_path: Path) -> Any:
         yield base.monitor, events
 
 
-def told(played: Any, tmp_path: Path, notifier: Any, **options: Any) -> Any:
+def sent_to(played: Any, tmp_path: Path, notifier: Any, **options: Any) -> Any:
     monitor, events = played
     clock = FakeClock()
     routes = options.pop("routes", ())
@@ -52,7 +52,7 @@ def told(played: Any, tmp_path: Path, notifier: Any, **options: Any) -> Any:
 def test_each_is_marked_and_resolved(played: Any, tmp_path: Path) -> None:
     """At most three events of different kinds: opened, resolved, marked, with a picture and links of their own."""
     pager = MemoryNotifier()
-    (sent,) = told(played, tmp_path, pager)
+    (sent,) = sent_to(played, tmp_path, pager)
     assert (sent.notifier, sent.delivered, sent.wanted, sent.reasons) == ("pager", 6, 6, ())
     assert [one.change for one in pager.changes] == [Change.opened, Change.resolved] * 3
     assert all(one.details.mark == "synthetic" for one in pager.changes)
@@ -65,11 +65,11 @@ def test_each_is_marked_and_resolved(played: Any, tmp_path: Path) -> None:
         assert opened.details.links == {"board": f"https://grafana/d/x?event={opened.event.id}"}
 
 
-def test_an_end_is_sent_whatever_happens(played: Any, tmp_path: Path) -> None:
+def test_an_end_is_always_sent(played: Any, tmp_path: Path) -> None:
     """A notifier that was down for a moment gets both; an interruption leaves nothing open either."""
     down = DeliveryError("it is down", recoverable=True, reason="connect")
     pager = MemoryNotifier(failures=[down, down])
-    (sent,) = told(played, tmp_path, pager)
+    (sent,) = sent_to(played, tmp_path, pager)
     assert (sent.delivered, sent.wanted) == (6, 6)
 
     class Interrupted(MemoryNotifier):
@@ -80,17 +80,17 @@ def test_an_end_is_sent_whatever_happens(played: Any, tmp_path: Path) -> None:
 
     again = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        told(played, tmp_path / "again", again)
+        sent_to(played, tmp_path / "again", again)
     assert [one.change for one in again.changes][-1] is Change.resolved
     assert len({one.event.id for one in again.changes}) == 1
 
 
 def test_one_that_refuses_is_reported(played: Any, tmp_path: Path) -> None:
-    """With its reason, while the others are told; a route that does not match tells nobody."""
+    """With its reason, while the others get theirs; a route that does not match sends nothing."""
     refused = [DeliveryError("no", recoverable=False, reason="client_error")] * 6
     sent = {
         one.notifier: one
-        for one in told(
+        for one in sent_to(
             played,
             tmp_path,
             MemoryNotifier(failures=refused),

@@ -1,4 +1,4 @@
-"""What counts as found."""
+"""Incidents that count as found."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_large_spike_and_a_dead_metric(sandbox: Sandbox) -> None:
 
 
 def test_nothing_is_not_found(sandbox: Sandbox) -> None:
-    """Rows as they were make no event, whoever is said to be in them; a late event is none of the incident's."""
+    """Unchanged rows make no event, also where an incident is said to be; a late event is none of the incident's."""
     ((_, found),) = played(sandbox, lambda column: column, 500, 520)
     assert (found.found, found.delay, found.named) == (False, None, False)
 
@@ -74,7 +74,7 @@ def test_nothing_is_not_found(sandbox: Sandbox) -> None:
 
 
 def test_an_event_that_is_there_before_is_no_trial(sandbox: Sandbox) -> None:
-    """Nobody could say whether the incident was found."""
+    """It would not be clear whether the incident was found."""
 
     def before(column: np.ndarray) -> np.ndarray:
         column[495:520] += 20
@@ -83,7 +83,7 @@ def test_an_event_that_is_there_before_is_no_trial(sandbox: Sandbox) -> None:
     assert played(sandbox, before, 500, 520) == []
 
 
-def test_a_scene_holds_what_the_model_needs(sandbox: Sandbox) -> None:
+def test_a_scenario_holds_what_the_model_needs(sandbox: Sandbox) -> None:
     """A whole window before the first row to score, which is where it is asked for."""
     values = sandbox.history.frame.values[sandbox.history.first :]
     scenario = sandbox.scenario(values, 100, 120)

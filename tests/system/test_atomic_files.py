@@ -25,7 +25,7 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
-    """Whatever stops the block, an interrupt too, the old content stays and no temporary file does."""
+    """Any error in the block, an interrupt too, leaves the old content and no temporary file."""
     target = tmp_path / "scores.csv"
     target.write_text("old")
     for stop in (ValueError, KeyboardInterrupt):
@@ -108,6 +108,6 @@ def test_read_only_places(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 def test_a_file_system_that_refuses() -> None:
-    """Where the system refuses to create a file, root or not, the error says so at once."""
+    """A file that the system refuses to create, even for root, is an error at once."""
     with pytest.raises(OutputError, match="cannot be written"):
         check_writable(Path("/proc/scores.csv"))

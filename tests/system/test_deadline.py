@@ -60,14 +60,14 @@ def test_a_hanging_call_is_given_up_and_refuses_the_next(hanging: Hanging) -> No
 
 def test_what_returns_late_can_still_be_had(hanging: Hanging) -> None:
     """The call knows its late result, says that it is there, and the lane takes the next one at once."""
-    lane, told = Lane("lane-that-is-late"), threading.Event()
-    call = lane.start(hanging, told.set)
+    lane, announced = Lane("lane-that-is-late"), threading.Event()
+    call = lane.start(hanging, announced.set)
     assert hanging.begun.wait(LONG)
     assert not call.returned and not call.wait(0.0)
     with pytest.raises(DeadlineError):
         call.result()
     hanging.released.set()
-    assert told.wait(LONG)
+    assert announced.wait(LONG)
     assert call.result() == "lane-that-is-late"
     assert lane.call(LONG, lambda: 2) == 2
 

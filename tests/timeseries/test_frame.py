@@ -1,4 +1,4 @@
-"""Properties of the frame, whatever the samples."""
+"""Properties of the frame, for any samples."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_order_of_the_samples_does_not_matter(
 
 @given(samples(unique=True), STEPS, NS, st.integers(0, 20))
 def test_bounds_are_kept(drawn: tuple[np.ndarray, np.ndarray], step: pd.Timedelta, first: int, rows: int) -> None:
-    """With bounds the frame covers exactly the grid times ``start <= t < end``, whatever samples there are."""
+    """With bounds the frame covers exactly the grid times ``start <= t < end``, with any samples."""
     start = pd.Timestamp(first, tz="UTC")
     end = start + rows * step
     frame = from_samples([(Series("a"), *drawn)], step=step, start=start, end=end)

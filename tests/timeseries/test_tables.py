@@ -237,7 +237,7 @@ def test_step_is_the_most_common_difference() -> None:
 
 
 def test_step_of_irregular_times_is_the_middle_one() -> None:
-    """Where no two differences are alike, the most common one would be a coincidence."""
+    """If no two differences are alike, the most common one would be a coincidence."""
     drifting = table([60 * i + 0.001 * i * i for i in range(200)], [0.0] * 200)
     assert drifting.irregular
     assert drifting.step.total_seconds() == pytest.approx(60.199, abs=0.002)

@@ -1,4 +1,4 @@
-"""History through the production path: the same pipeline as ``run``, under a clock that hurries.
+"""Replays history through the production pipeline, the same as ``run``, with a simulated clock.
 
 Its state is its own and temporary, so a backtest neither disturbs a running daemon nor is disturbed by an earlier one;
 fitted models are kept, so a second run of the same spends no time on fitting.
@@ -31,7 +31,7 @@ _EVIDENCE_ROWS = 720
 
 @dataclass(frozen=True)
 class Spans:
-    """What to fit on and what to score, per group where the source tells, else the same for all."""
+    """The spans to fit on and to score, per group where the source knows them, else the same for all."""
 
     fit_start: pd.Timestamp
     fit_end: pd.Timestamp
@@ -42,7 +42,7 @@ class Spans:
 
     @classmethod
     def of(cls, pipeline: Pipeline, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Spans:
-        """From ``--start`` and ``--end``, else from what the source says of itself.
+        """The spans of ``--start`` and ``--end``, else those that the source gives for its data.
 
         Given a start, the fit uses the model's ``fit_window`` before it. Raises :class:`DataError` when neither says.
         """

@@ -1,1 +1,1 @@
-"""What the sources of a monitor really hold, and what to change in the configuration because of it."""
+"""Examination of the data that a monitor's queries return, with advice on its configuration."""

@@ -1,4 +1,4 @@
-"""Runs every query of a monitor over its fit window, each by itself, and says what came back."""
+"""Runs every query of a monitor over its fit window, each by itself, and describes the result."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def examine(
         except TsdiffError as error:
             yield Examined(pipeline.name, query.name, clock() - began, error=error)
             continue
-        except Exception as error:  # a reader may be anybody's code
+        except Exception as error:  # a reader may be third-party code
             failure = unexpected(error, monitor=pipeline.name, query=query.name)
             yield Examined(pipeline.name, query.name, clock() - began, error=failure)
             continue

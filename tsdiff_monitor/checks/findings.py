@@ -1,4 +1,4 @@
-"""From measures to advice: what is odd about a query's answer, and which key to change."""
+"""Problems found in a query's result, each with the key to change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FEWEST_WINDOWS = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to mend: what was seen, and what to do about it."""
+    """Something to fix: what was seen, and what to do about it."""
 
     problem: str
     fix: str

@@ -1,4 +1,4 @@
-"""What can be said about the frames that one query returned. Shapes: T rows, K series."""
+"""Statistics of the frames that one query returned. Shapes: T rows, K series."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Measures", "measured"]
 _MOST_ROWS = 20_000
 _MOST_SERIES = 200
 _MOST_GROUPS = 20
-"""Of more, these many stand for all: duplicates and periods take time to find."""
+"""Of more, so many are examined: duplicates and periods take time to find."""
 _ALIKE = 0.9995
 _NATURAL = (pd.Timedelta("1h"), pd.Timedelta("1D"), pd.Timedelta("7D"))
 
 
 @dataclass(frozen=True)
 class Measures:
-    """One query's answer in numbers. Series are named ``group/series`` where there are several groups."""
+    """One query's result in numbers. Series are named ``group/series`` where there are several groups."""
 
     rows: int
     """Between the first and the last row with a value, of the group with the longest history."""
@@ -46,7 +46,7 @@ class Measures:
 
 
 def measured(frames: Mapping[Group, Frame], name_of: Mapping[Group, str]) -> Measures:
-    """The measures of a query's answer; ``name_of`` is each group's name, empty where it need not be told."""
+    """The measures of a query's result; ``name_of`` is each group's name, empty where it need not be shown."""
     sizes = sorted(len(frame.series) for frame in frames.values())
     some = list(frames.items())[:_MOST_GROUPS]
     named = {
@@ -116,7 +116,7 @@ def _spacing(column: np.ndarray) -> int:
 
 
 def _counts(column: np.ndarray, steps: np.ndarray) -> bool:
-    """Whether it only ever grows, but for a few falls close to zero: a counter that nobody made into a rate."""
+    """True for a counter that was not made into a rate: it only grows, but for a few falls close to zero."""
     falls = steps < 0
     to_zero = column[1:][falls] <= 0.1 * np.abs(column[:-1][falls])
     return column.size >= 50 and (steps > 0).mean() > 0.2 and falls.mean() < 0.01 and bool(to_zero.all())

@@ -32,7 +32,7 @@ DEFAULT_MODEL = "default"
 """The model that exists even if the ``models`` section lacks it."""
 
 QUERY_OPTIONS = ("step", "offset", "tz", "max_points_per_query")
-"""Keys of a query that are a reader's business."""
+"""Keys of a query that its reader handles."""
 
 _FEWEST_WINDOWS = 4  # fewer leave next to nothing to hold out for calibration
 
@@ -46,7 +46,7 @@ _REFERENCES = {
 
 
 def reference_problems(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[ConfigProblem]:
-    """Names in monitors that no entry bears. Works on raw data, so that entries with other mistakes still count."""
+    """Names in monitors without an entry. Works on raw data, so that entries with other mistakes still count."""
     for monitor, raw in sections["monitors"].items():
         for key, section in _REFERENCES.items():
             value = raw.get(key) if isinstance(raw, dict) else None
@@ -61,7 +61,7 @@ def reference_problems(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[Co
 
 
 def route_problems(settings: Mapping[str, Any], notifiers: Mapping[str, Any]) -> Iterator[ConfigProblem]:
-    """Names in ``settings.routes`` that no notifier bears. Works on raw data, like :func:`reference_problems`."""
+    """Names in ``settings.routes`` without a notifier. Works on raw data, like :func:`reference_problems`."""
     routes = settings.get("routes")
     for number, route in enumerate(routes if isinstance(routes, list) else []):
         named = route.get("notifiers") if isinstance(route, dict) else None
@@ -117,11 +117,11 @@ def package_problems(models: Mapping[str, ModelConfig]) -> Iterator[ConfigProble
 
 
 def retention_problems(settings: Settings, models: Mapping[str, ModelConfig]) -> Iterator[ConfigProblem]:
-    """Fit windows that reach back beyond the events that are kept: forgotten incidents would be learned as normal."""
+    """Fit windows that reach back beyond the events that are kept: deleted incidents would be learned as normal."""
     for name, model in models.items():
         if model.fit_window > settings.keep_events:
             kept = format_duration(settings.keep_events)
-            problem = f"reaches back further than events are kept, {kept}: forgotten incidents would be learned"
+            problem = f"reaches back further than events are kept, {kept}: deleted incidents would be learned"
             remedy = f"raise settings.keep_events to {format_duration(model.fit_window)} or more, or shorten it"
             yield ConfigProblem(path_text("models", name, "fit_window"), problem, remedy)
 

@@ -1,4 +1,4 @@
-"""A configuration for looking back: the same monitors, telling nobody and writing nothing back."""
+"""A configuration for dry runs: the same monitors, without notifications and without writing scores."""
 
 from __future__ import annotations
 

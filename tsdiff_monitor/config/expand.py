@@ -48,5 +48,5 @@ def expand(value: Any, environ: Mapping[str, str], path: KeyPath = ()) -> tuple[
 
 
 def has_reference(text: str) -> bool:
-    """Whether a raw value takes anything from the environment."""
+    """True for a raw value that takes anything from the environment."""
     return any(match[1] for match in _REFERENCE.finditer(text))

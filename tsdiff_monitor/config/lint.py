@@ -16,24 +16,24 @@ _MOST_WINDOWS_BETWEEN_RUNS = 4
 
 
 def lint(config: Config) -> list[ConfigProblem]:
-    """Warnings, in a stable order: monitors, then entries nobody uses, then secrets in clear text."""
+    """Warnings, in a stable order: monitors, then unused entries, then secrets in clear text."""
     return [*_monitors(config), *_unused(config), *_secrets(config)]
 
 
 def _monitors(config: Config) -> Iterator[ConfigProblem]:
     for name, monitor in config.monitors.items():
         if not (monitor.notify or monitor.write or config.settings.routes):
-            nobody = "nobody will learn of its events: it has neither `notify` nor `write`"
-            yield ConfigProblem(path_text("monitors", name), nobody, "name a notifier under `notify`")
+            unseen = "its events reach no one: it has neither `notify` nor `write`"
+            yield ConfigProblem(path_text("monitors", name), unseen, "name a notifier under `notify`")
         if monitor.alarms_per_week > _MOST_ALARMS_PER_WEEK:
-            many = f"{monitor.alarms_per_week:g} false events a week are more than anybody will read"
+            many = f"{monitor.alarms_per_week:g} false events a week are more than people will read"
             yield ConfigProblem(path_text("monitors", name, "alarms_per_week"), many, "start with 1")
         span = config.models[monitor.model].window * monitor.step
         every = config.schedulers[monitor.scheduler].infer_every
         if every > _MOST_WINDOWS_BETWEEN_RUNS * span:
             late = (
                 f"`infer_every` of scheduler {monitor.scheduler!r}, {format_duration(every)}, is far longer than the "
-                f"{format_duration(span)} the model sees at once: events are learned of late"
+                f"{format_duration(span)} the model sees at once: events are found late"
             )
             remedy = f"lower it to {format_duration(span)} or less, or raise `step`"
             yield ConfigProblem(path_text("monitors", name, "scheduler"), late, remedy)
@@ -60,4 +60,4 @@ def _unused(config: Config) -> Iterator[ConfigProblem]:
 def _secrets(config: Config) -> Iterator[ConfigProblem]:
     remedy = "use `${NAME}`, or the `_file` twin where the key has one"
     for key in config.inline_secrets:
-        yield ConfigProblem(key, "a secret stands in the file in clear text", remedy)
+        yield ConfigProblem(key, "a secret is written in the file in clear text", remedy)

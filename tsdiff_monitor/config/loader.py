@@ -52,7 +52,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class LoadPlugin(Protocol):
-    """How plug-in classes are found; :func:`tsdiff_monitor.plugins.load_plugin` is one."""
+    """A way to find plug-in classes; :func:`tsdiff_monitor.plugins.load_plugin` is one."""
 
     def __call__(self, kind: Kind, type_name: str, *, key: str = "", file: str = "") -> type: ...
 
@@ -210,7 +210,7 @@ def _plugins(
 
 
 def _inline_secrets(data: Mapping[str, Any], plugins: Mapping[Kind, dict[str, PluginConfig]]) -> list[str]:
-    """Where the file, as it was written, holds secrets that come from neither the environment nor another file."""
+    """Keys of the file, as it was written, whose secrets come from neither the environment nor another file."""
     return [
         path_text(kind, name, *path)
         for kind, entries in plugins.items()
@@ -223,10 +223,10 @@ def _inline_secrets(data: Mapping[str, Any], plugins: Mapping[Kind, dict[str, Pl
 
 
 def _is_plain_address(text: str) -> bool:
-    """Whether it is an address that is masked only because others of its kind carry a password or a token.
+    """True for an address that is masked only because others of its kind carry a password or a token.
 
-    Some addresses of notifiers are secrets as a whole, as who knows that of a webhook can post to it: they may be kept
-    in a file (:func:`_has_file_twin`).
+    Some addresses of notifiers are secrets as a whole, as anyone who knows that of a webhook can post to it: they may
+    be kept in a file (:func:`_has_file_twin`).
     """
     try:
         parts = urlsplit(text)
@@ -236,5 +236,5 @@ def _is_plain_address(text: str) -> bool:
 
 
 def _has_file_twin(config: type[BaseModel], path: KeyPath) -> bool:
-    """Whether the key at ``path`` has another, ``<key>_file``, beside it."""
+    """True if the key at ``path`` has another, ``<key>_file``, beside it."""
     return len(path) == 1 and f"{path[0]}_file" in config.model_fields

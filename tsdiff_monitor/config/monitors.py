@@ -1,4 +1,4 @@
-"""The ``monitors`` section: what is watched, how often, and who learns of it."""
+"""The ``monitors`` section: what is watched, how often, and who is notified."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tsdiff_monitor.settings.model import StrictModel
 __all__ = ["LINK_PLACES", "MonitorConfig", "QueryConfig"]
 
 LINK_PLACES = ("monitor", "event", "start_ms", "end_ms")
-"""What is filled into links, beside labels."""
+"""Values that are filled into links, beside labels."""
 
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -55,7 +55,7 @@ class QueryConfig(StrictModel):
     step: PositiveDuration | None = None
     """A coarser step of this query, a multiple of the monitor's; its value is held until the next."""
     offset: Duration = timedelta(0)
-    """How much older than the rows the query's values are, for metrics that come late."""
+    """Age of the query's values relative to their rows, for metrics that come late."""
     tz: TimeZone | None = None
     """Time zone (`Europe/Berlin`) whose midnights begin the days, for a step of whole days."""
     max_points_per_query: int | None = Field(default=None, ge=1)
@@ -83,7 +83,7 @@ class QueryConfig(StrictModel):
         return value
 
     def asked(self, name: str) -> Query:
-        """The query as a reader is asked it."""
+        """The query as a reader gets it."""
         return Query(
             name,
             self.expr,
@@ -95,7 +95,7 @@ class QueryConfig(StrictModel):
 
 
 class MonitorConfig(StrictModel):
-    """What is watched, how often, and who learns of it."""
+    """A monitor: what is watched, how often, and who is notified."""
 
     reader: str
     """Name of the reader that answers the queries."""
@@ -108,25 +108,25 @@ class MonitorConfig(StrictModel):
     step: PositiveDuration
     """Distance between two rows of the grid on which series are read."""
     alarms_per_week: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """How many false events a week are acceptable; scores are calibrated so that 1 is this limit."""
+    """Acceptable number of false events a week; scores are calibrated so that 1 is this limit."""
     queries: Mapping[str, QueryConfig] = Field(min_length=1)
     """Name to query; each series a query returns is one metric of its group."""
     notify: Names = ()
-    """Names of the notifiers that learn of the monitor's events."""
+    """Names of the notifiers that get the monitor's events."""
     write: Names = ()
     """Names of the writers that store the monitor's scores."""
     links: Mapping[str, str] = Field(default_factory=dict)
     """Name to address, for messages; `{monitor}`, `{event}`, `{start_ms}`, `{end_ms}`, `{labels.NAME}` are filled."""
     provide_series: bool = False
-    """Whether writers also get what every metric should have been, with its band; costs a few times the scoring."""
+    """If true, writers also get the expected value of every metric, with its band; costs a few times the scoring."""
     absent_after: PositiveDuration | None = timedelta(minutes=15)
     """A group without any value for so long (three rows at least) has an event of its own; `null`: it has none."""
     forget_after: PositiveDuration = timedelta(days=1)
     """A group that is absent for so long is taken to be gone for good, and its event ends."""
     calendar: Mapping[str, CalendarEntry] = Field(default_factory=dict)
-    """Name to a time at which nobody is to be told, or nothing is to be judged: maintenance, backups, holidays."""
+    """Name to a time without notifications, or without scoring: maintenance, backups, holidays."""
     events: EventPolicy = EventPolicy()
-    """When high scores become an event, and when it is over."""
+    """Rules for when high scores become an event, and when it is over."""
 
     @field_validator("links")
     @classmethod

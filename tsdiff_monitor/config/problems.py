@@ -1,4 +1,4 @@
-"""What pydantic reports, in the words of the person who wrote the file: key path, problem, remedy, never a secret."""
+"""Reports of pydantic in the words of the person who wrote the file: key path, problem, remedy, never a secret."""
 
 from __future__ import annotations
 

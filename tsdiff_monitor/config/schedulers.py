@@ -12,13 +12,13 @@ __all__ = ["SchedulerConfig"]
 
 
 class SchedulerConfig(StrictModel):
-    """When the monitors that name it are scored and fit."""
+    """The times at which the monitors that name it are scored and fit."""
 
     infer_every: PositiveDuration
-    """How often new rows are read and scored; at least the monitor's `step`."""
+    """Interval at which new rows are read and scored; at least the monitor's `step`."""
     fit_every: PositiveDuration = timedelta(days=1)
-    """How often models are fit anew."""
+    """Interval at which models are fit anew."""
     start_from: ClockTime | None = None
     """Time of day, `"HH:MM"` in `settings.timezone`, at which the fit runs; `null` fits when `fit_every` has passed."""
     offset: Duration = timedelta(seconds=30)
-    """How far behind the present a tick reads, so that the source has every sample by then."""
+    """Distance between the present and the newest row read, so that the source has every sample by then."""

@@ -1,7 +1,7 @@
 """The configuration file as a JSON Schema (draft 2020-12), for editors and for checks without this program.
 
-Entries of ``readers``, ``writers`` and ``notifiers`` are told apart by ``type``; only the plug-ins of this distribution
-are described, so the result does not depend on what else is installed.
+Entries of ``readers``, ``writers`` and ``notifiers`` differ by ``type``; only the plug-ins of this distribution are
+described, so the result does not depend on what else is installed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["json_schema"]
 
 _OWN_PACKAGES = "tsdiff_"
 _KIND_DOCS: dict[Kind, str] = {
-    "readers": "Where series are read from, by name.",
-    "writers": "Where scores are stored, by name.",
-    "notifiers": "Who learns of events, by name.",
+    "readers": "Sources of series, by name.",
+    "writers": "Stores for scores, by name.",
+    "notifiers": "Recipients of events, by name.",
 }
 
 

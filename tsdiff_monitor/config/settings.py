@@ -1,4 +1,4 @@
-"""The ``settings`` section: what holds for the whole process."""
+"""The ``settings`` section: settings of the whole process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DeliverySettings(StrictModel):
 
 
 class Settings(StrictModel):
-    """What holds for the whole process."""
+    """Settings of the whole process."""
 
     storage_path: Path = Path("tsdiff-data")
     """Folder of the state database and the fitted models; relative to the working directory."""
@@ -68,13 +68,13 @@ class Settings(StrictModel):
     max_catchup: PositiveDuration = timedelta(days=1)
     """After an outage, missed rows are scored at most this far back."""
     keep_events: PositiveDuration = timedelta(days=400)
-    """Events that have been over for longer are forgotten, with their history and feedback; at least `28d`."""
+    """Events that have been over for longer are deleted, with their history and feedback; at least `28d`."""
     keep_groups: PositiveDuration = timedelta(days=30)
-    """Groups of which nothing was read for longer are forgotten, with their models; at least `1d`."""
+    """Groups of which nothing was read for longer are deleted, with their models; at least `1d`."""
     web: WebSettings = WebSettings()
     """The page, the API and the metrics of the process itself."""
     routes: tuple[Route, ...] = ()
-    """Who is told of which events, beside the notifiers that a monitor names itself."""
+    """Rules for which notifiers get which events, beside those that a monitor names itself."""
     delivery: DeliverySettings = DeliverySettings()
     """Time limits of deliveries to notifiers."""
 

@@ -1,4 +1,4 @@
-"""What the demo posts to in place of Slack: a server on this machine that answers as Slack's Web API does.
+"""A server on this machine that answers as Slack's Web API does: the demo posts to it.
 
 It knows the methods that posting an event takes (https://docs.slack.dev/reference/methods), checks nothing, and keeps
 the messages, so that the demo can show one as text.
@@ -58,7 +58,7 @@ class DemoSlack:
                 self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
-                """Requests are no news."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

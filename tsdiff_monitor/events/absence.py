@@ -1,6 +1,6 @@
 """Groups that stopped reporting: an event of their own, from the last row that held a value until the next one. Pure.
 
-Only a source that answered, and answered whole, can say that a group is gone: where it could not, nothing is known. A
+Only a complete answer of the source shows that a group is gone: without one, nothing is known. A
 group that reports but cannot be scored is not absent.
 """
 

@@ -26,8 +26,8 @@ class CalendarFiles:
         with self._lock:
             stamp, kept = self._kept.setdefault(path, (None, None))
             try:
-                found = path.stat()
-                newest = (found.st_mtime_ns, found.st_size, found.st_ino)
+                status = path.stat()
+                newest = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if newest != stamp:
                     self._kept[path] = (newest, _parsed(path.read_bytes()))
             except OSError as error:
@@ -48,7 +48,7 @@ def _parsed(content: bytes) -> Any:
     from icalendar import Calendar
 
     calendar = Calendar.from_ical(content)
-    # Bad repetitions show only when they are worked out: now, rather than when somebody is to be told of an event.
+    # Bad repetitions show only when they are worked out: now, rather than when an event is to be sent.
     recurring_ical_events.of(calendar).between(datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=1))
     return calendar
 

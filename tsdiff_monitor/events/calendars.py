@@ -1,4 +1,4 @@
-"""Times at which a monitor is to keep quiet, or not to look at all: maintenance, backups, holidays.
+"""Times at which a monitor is to send nothing, or not to score at all: maintenance, backups, holidays.
 
 Recurring ones are cron expressions with a length (https://man7.org/linux/man-pages/man5/crontab.5.html, by croniter) or
 the events of an iCalendar file (RFC 5545, by icalendar and recurring-ical-events); single ones have a start and an end.
@@ -35,18 +35,18 @@ class CalendarEntry(StrictModel):
     """A time of the calendar: `cron` with `lasts`, an `ics` file, or `start` and `end`."""
 
     effect: Effect = "quiet"
-    """`quiet`: events are kept, but nobody is told of what happens meanwhile. `exclude`: rows are not judged at all.
+    """`quiet`: events are kept, but not sent meanwhile. `exclude`: rows are not scored at all.
     Either way nothing is learned from the rows."""
     cron: str | None = None
-    """When it begins, again and again: `minute hour day month weekday`, like `0 2 * * sun`."""
+    """Repeated beginnings: `minute hour day month weekday`, like `0 2 * * sun`."""
     lasts: PositiveDuration | None = None
-    """How long it lasts after each beginning of `cron`."""
+    """Duration after each beginning of `cron`."""
     ics: Path | None = None
     """iCalendar file whose events, recurring ones too, are the times; read again when it changes."""
     start: AwareDatetime | None = None
-    """When it begins, once: a time with its zone, like `2026-12-01T08:00:00Z`."""
+    """Beginning, once: a time with its zone, like `2026-12-01T08:00:00Z`."""
     end: AwareDatetime | None = None
-    """When it is over."""
+    """End of a time that begins at `start`."""
     tz: TimeZone = "UTC"
     """Time zone in which `cron` is meant, and days and times of `ics` that have none."""
     labels: Mapping[str, str] = Field(default_factory=dict)
@@ -79,20 +79,20 @@ class CalendarEntry(StrictModel):
         kinds = [self.cron is not None, self.ics is not None, self.start is not None or self.end is not None]
         if sum(kinds) != 1:
             raise ValueError(
-                "says when in no way or in several; give `cron` and `lasts`, or `ics`, or `start` and `end`"
+                "gives its times in no way or in several; give `cron` and `lasts`, or `ics`, or `start` and `end`"
             )
         if (self.cron is None) != (self.lasts is None):
             raise ValueError("`cron` and `lasts` belong together; give both")
         if (self.start is None) != (self.end is None):
             raise ValueError("`start` and `end` belong together; give both")
         if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError("`end` is not after `start`; exchange them")
+            raise ValueError("`end` is not after `start`; swap them")
         return self
 
     def concerns(self, group: Group) -> bool:
-        """Whether the group has the labels."""
-        own = dict(group)
-        return all(label in own and fnmatchcase(own[label], glob) for label, glob in self.labels.items())
+        """True if the group has the labels."""
+        known = dict(group)
+        return all(label in known and fnmatchcase(known[label], glob) for label, glob in self.labels.items())
 
     def spans(self, first: pd.Timestamp, last: pd.Timestamp) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
         """The times that touch ``first <= t <= last``; the ends are exclusive."""

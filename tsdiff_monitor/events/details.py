@@ -1,5 +1,5 @@
-"""What a message shows beside the event itself: the course of its culprits, where to look further, and how often it
-cries wolf. All of it is worked out when the change is made, while the data is at hand, and kept with it.
+"""Details of a message beside the event itself: the course of its culprits, links, and the monitor's recent alarm
+rate. All of it is worked out when the change is made, while the data is at hand, and kept with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Values = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Course:
-    """One metric around an event: what it was and what it should have been, given the others."""
+    """One metric around an event: its actual values, and the expected ones given the other metrics."""
 
     metric: str
     actual: Values
@@ -46,8 +46,8 @@ class Snapshot:
 class Details:
     """Everything optional about a change.
 
-    ``links``: name to address; events a week: allowed, and seen of late; ``mark``: what an event is that is
-    no real one (``test``, ``synthetic``).
+    ``links``: name to address; events a week: allowed, and seen of late; ``mark``: the label of a test or
+    rehearsal event (``test``, ``synthetic``).
     """
 
     snapshot: Snapshot | None = None

@@ -1,4 +1,4 @@
-"""The event as everything downstream sees it: immutable, with a JSON form that is stable across versions."""
+"""The event, as everything downstream gets it: immutable, with a JSON form that is stable across versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANOMALY, ABSENT = "anomaly", "absent"
 
 
 class Severity(StrEnum):
-    """How bad an event is; ordered by :attr:`rank`."""
+    """Severity of an event; ordered by :attr:`rank`."""
 
     info = "info"
     warning = "warning"
@@ -32,7 +32,7 @@ class Severity(StrEnum):
 
 
 class Change(StrEnum):
-    """What happened to an event."""
+    """Kind of a change of an event."""
 
     opened = "opened"
     updated = "updated"
@@ -86,7 +86,7 @@ class Event:
 
     ``explanation``: the fewest culprits that explain the peak; None where there are none, or time did not suffice.
 
-    With ``members`` it is an incident of several groups, told instead of their own events: ``group`` holds the labels
+    With ``members`` it is an incident of several groups, sent instead of their own events: ``group`` holds the labels
     that the first of them had in common, the culprits are those of the members with the highest peaks.
     """
 

@@ -9,7 +9,7 @@ __all__ = ["Feedback"]
 
 @dataclass(frozen=True)
 class Feedback:
-    """What somebody said about an event: ``real``, ``false`` or ``expected``. ``given`` is in Unix seconds."""
+    """A person's verdict about an event: ``real``, ``false`` or ``expected``. ``given`` is in Unix seconds."""
 
     verdict: str
     note: str
@@ -17,5 +17,5 @@ class Feedback:
 
     @property
     def is_incident(self) -> bool:
-        """Whether its rows are no example of how things usually are."""
+        """True if the event's rows are no example of normal behaviour."""
         return self.verdict == "real"

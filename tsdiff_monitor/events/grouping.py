@@ -1,4 +1,4 @@
-"""Groups that fail together: one incident, told instead of its members' own events. Pure, like the event logic.
+"""Groups that fail together: one incident, sent instead of its members' own events. Pure, like the event logic.
 
 An incident is an event with members, under an id of its own. Which changes belong together follows from the rows'
 times alone, not from how many rows a run brings. Rules: ``docs/events.md``.
@@ -58,7 +58,7 @@ def group_events(
         events |= {change.event.id: change.event for change in batch}
         coming -= events.keys()
         joining: dict[str, list[Event]] = {}
-        if policy.incident_groups is not None:  # otherwise those that there are still come to their ends
+        if policy.incident_groups is not None:  # otherwise open incidents still come to their ends
             loose = _loose(events.values(), of, time - within, time)
             joining = _joining(incidents, events, loose, time - within, time)
             taken = {event.id for more in joining.values() for event in more}
@@ -70,7 +70,7 @@ def group_events(
                     incidents[begun.id], joining[begun.id] = begun, first
         of |= {event.id: name for name, more in joining.items() for event in more}
         for name in sorted({of[change.event.id] for change in batch if change.event.id in of} | set(joining)):
-            told = [change for change in batch if of.get(change.event.id) == name]
+            reported = [change for change in batch if of.get(change.event.id) == name]
             before = incidents[name]
             after = _as_it_is(before, joining.get(name, []), events, time)
             if any(one.event in coming for one in after.members):
@@ -79,13 +79,13 @@ def group_events(
             if change is not None:
                 incidents[name] = after
                 sequences[name] = sequences.get(name, sequence_of(name)) + 1
-                found.incidents.append((EventChange(change, after, sequences[name]), told))
+                found.incidents.append((EventChange(change, after, sequences[name]), reported))
         found.suppressed |= {c.key for c in batch if c.event.id in of and c.change is not Change.resolved}
     return found
 
 
 def labelled_events(feedback: Mapping[str, Feedback], events: Sequence[Event]) -> dict[str, Feedback]:
-    """What was said of events by their ids; what was said of an incident holds for members of which nothing was."""
+    """Feedback by the ids of events; that on an incident also holds for its members without feedback of their own."""
     of_members = {
         member.event: feedback[event.id] for event in events if event.id in feedback for member in event.members
     }
@@ -93,7 +93,7 @@ def labelled_events(feedback: Mapping[str, Feedback], events: Sequence[Event]) -
 
 
 def _loose(events: Iterable[Event], of: Mapping[str, str], since: pd.Timestamp, until: pd.Timestamp) -> list[Event]:
-    """Open events in no incident, confirmed after ``since``; rows seen again after a crash know of later ones too."""
+    """Open events in no incident, confirmed from ``since`` to ``until``: replayed rows may see later ones."""
     return [one for one in events if one.end is None and one.id not in of and since < one.confirmed <= until]
 
 
@@ -104,7 +104,7 @@ def _joining(
     since: pd.Timestamp,
     until: pd.Timestamp,
 ) -> dict[str, list[Event]]:
-    """Which of the ``loose`` events each incident takes."""
+    """The ``loose`` events that each incident takes."""
     found: dict[str, list[Event]] = {}
     for event in loose:
         place = next((one for one in incidents.values() if _takes(one, event, events, since, until)), None)
@@ -116,7 +116,7 @@ def _joining(
 def _takes(
     incident: Event, event: Event, events: Mapping[str, Event], since: pd.Timestamp, until: pd.Timestamp
 ) -> bool:
-    """Whether the event is of the incident: begun, not over, not long since its newest member, and the same labels.
+    """True if the event is of the incident: begun, not over, not long since its newest member, and the same labels.
 
     Members confirmed later than ``until`` do not count.
     """
@@ -127,7 +127,7 @@ def _takes(
 
 
 def _begun(events: Sequence[Event], time: pd.Timestamp) -> Event:
-    """An incident of the events, not told yet: without members."""
+    """An incident of the events that is not reported yet: without members."""
     worst = max(events, key=lambda event: (event.peak, event.id))
     common = sorted(set.intersection(*(set(event.group) for event in events)))
     return dataclasses.replace(
@@ -181,14 +181,14 @@ def own_name(group: Group, common: Group) -> str:
 
 
 def _change(before: Event, after: Event, *, joined: bool, update_every: timedelta) -> Change | None:
-    """What is to be told of an incident, given what was told last."""
+    """The change to report of an incident, given its last reported state."""
     if not before.members:
         return Change.opened
     if after.end is not None:
         return Change.resolved if before.end is None else None
     if joined:
         return Change.updated
-    if after.last == before.last:  # rows that it was told of already: a crash came between it and its members
+    if after.last == before.last:  # reported already: a crash came between it and its members
         return None
     worse = after.severity.rank > before.severity.rank
     if worse or before.end is not None or after.last - before.last >= update_every:

@@ -1,4 +1,4 @@
-"""When an event has become the way things are: its scores stay high, but no longer change.
+"""Detection of a new level: the scores of an event stay high, but no longer change.
 
 The scores are watched in quarters of ``adapt_after``. Four full quarters in a row in which most rows are not calm, and
 whose highest scores lie within a factor of :data:`STEADY` of each other, are a new level. From then on scores count
@@ -15,7 +15,7 @@ from typing import Any
 __all__ = ["CLEAR", "STEADY", "Level"]
 
 STEADY = 2.0
-"""How far apart the highest scores of the quarters of a steady level lie at most, as a factor."""
+"""Largest factor between the highest scores of the quarters of a steady level."""
 CLEAR = 1.5
 """A score is high again when it is above this many times the level."""
 _QUARTERS = 4
@@ -58,7 +58,7 @@ class Level:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the last four quarters are a level."""
+        """True if the last four quarters are a level."""
         tops = [top for top, is_busy in self.quarters if is_busy]
         return len(tops) == _QUARTERS and max(tops) <= STEADY * min(tops)
 
@@ -78,7 +78,7 @@ class Level:
         return score if self.normal is None else score / (CLEAR * self.normal)
 
     def calm_for(self, time: int, *, is_calm: bool) -> tuple[int, int]:
-        """How many rows, and nanoseconds, the scores have been calm by themselves, the row at ``time`` included."""
+        """Rows, and nanoseconds, for which the scores have been calm by themselves, the row at ``time`` included."""
         if not is_calm:
             self.calm_rows, self.calm_since = 0, None
             return 0, 0

@@ -1,4 +1,4 @@
-"""The rise that leads to an event: when it is confirmed, and where it began. Pure functions over rows."""
+"""The onset of an event: when its rise is confirmed, and where it began. Pure functions over rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ALARM = 1.0
 
 
 def is_high(row: Row) -> bool:
-    """Whether the row is anomalous; one without a verdict is not."""
+    """True if the row is anomalous; one without a verdict is not."""
     return row.score is not None and row.score > ALARM
 
 
 def is_rising(row: Row, policy: EventPolicy) -> bool:
-    """Whether the row belongs to the rise to an event, or to the event."""
+    """True if the row belongs to the rise to an event, or to the event."""
     return row.score is not None and row.score > policy.trace_back
 
 

@@ -1,4 +1,4 @@
-"""What the metrics were in the row of an event's peak, asked for while that row's data is at hand."""
+"""The metrics in the row of an event's peak, asked for while that row's data is at hand."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def possible_peaks(state: TrackerState) -> list[Row]:
 def explain_row(row: Row, explain: Explain) -> None:
     """Fill in a row's explanation once. The metrics asked for depend on that row alone, hence not on the chunks."""
     if row.explained is None:
-        found = explain(pd.Timestamp(row.time, tz="UTC"), row.names)
-        row.explained = {name: _finite(found[name]) for name in row.names if name in found}
+        metrics = explain(pd.Timestamp(row.time, tz="UTC"), row.names)
+        row.explained = {name: _finite(metrics[name]) for name in row.names if name in metrics}
 
 
 def _finite(

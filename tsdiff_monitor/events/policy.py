@@ -1,4 +1,4 @@
-"""When a run of high scores becomes an event, and when the event is over."""
+"""Rules for when a run of high scores becomes an event, and when the event is over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EventPolicy(StrictModel):
     trace_back: float = Field(default=0.7, gt=0, le=1)
     """An event's start is traced back to the first row of the rise whose score exceeds this."""
     trace_back_rows: int = Field(default=15, ge=0)
-    """How many rows before the confirmation the start may be traced back at most."""
+    """Rows before the confirmation that the start may be traced back at most."""
     update_every: Duration = timedelta(minutes=30)
     """An open event is reported again at most this often, and at once when its severity rises."""
     cooldown: Duration = timedelta(minutes=10)
@@ -35,8 +35,8 @@ class EventPolicy(StrictModel):
     flap_limit: int | None = Field(default=3, ge=2)
     """An event that begins when so many have ended within `flap_window` stays open for longer; `null`: none does."""
     flap_window: PositiveDuration = timedelta(hours=3)
-    """How far back ends count; such an event is resolved after `flap_window` / `flap_limit` of calm."""
+    """Time for which ends count; such an event is resolved after `flap_window` / `flap_limit` of calm."""
     incident_groups: int | None = Field(default=3, ge=2)
     """So many groups whose events are confirmed close together are one incident with one message; `null`: never."""
     incident_within: PositiveDuration = timedelta(minutes=5)
-    """How close together that is, two rows at least; later events join an incident as long after its newest one."""
+    """Longest time between these, two rows at least; later events join an incident for as long after its newest one."""

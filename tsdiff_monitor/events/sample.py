@@ -1,4 +1,4 @@
-"""An event that never was, to try out notifiers with."""
+"""A made-up event, to try out notifiers with."""
 
 from __future__ import annotations
 

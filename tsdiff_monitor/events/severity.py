@@ -1,4 +1,4 @@
-"""How bad an event is: a rule over its peak score, its length and its breadth, the same for every monitor.
+"""The severity of an event: a rule over its peak score, its length and its breadth, the same for every monitor.
 
 Scores are calibrated (1 is the monitor's alarm threshold), so that the multiples below mean the same everywhere.
 """
@@ -18,7 +18,7 @@ LONG_CRITICAL_PEAK = 2.0
 LONG_CRITICAL_ROWS = 30
 BROAD_SHARE = 0.5
 BROAD_METRICS = 4
-_ROUNDING = 1e-6  # of shares in single precision
+_ROUNDING = 1e-6  # of attributions in single precision
 
 
 def severity_of(peak: float, rows: int, *, broad: bool = False) -> Severity:
@@ -36,9 +36,9 @@ def severity_of(peak: float, rows: int, *, broad: bool = False) -> Severity:
 
 
 def is_broad(attribution: np.ndarray) -> bool:
-    """Whether at least half of the metrics, and four, are to blame for a row, from its shares ``[K]``, which sum to 1.
+    """True if at least half of the metrics, and four, are to blame for a row, by its attribution ``[K]`` (sum 1).
 
-    ``1 / sum(share^2)`` counts them: n equal shares count as n metrics, small ones hardly count.
+    ``1 / sum(attribution^2)`` counts them: n equal ones count as n metrics, small ones hardly count.
     """
     squares = float(np.square(attribution.astype(float)).sum())
     return squares > 0 and 1 / squares >= max(BROAD_SHARE * len(attribution), BROAD_METRICS) - _ROUNDING

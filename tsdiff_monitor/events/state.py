@@ -1,9 +1,9 @@
-"""What the event logic remembers of one group between two runs: small, and plain JSON.
+"""The state of the event logic for one group between two runs: small, and plain JSON.
 
-A calm group remembers one time, some forty numbers on where its scores lay in the last hours, and for a while when its
-last events ended. A rise that is not confirmed yet adds at
-most ``max(trace_back_rows, confirm_rows)`` rows of :data:`KEPT_METRICS` attributions; an open event adds at most 2 x
-:data:`KEPT_WEIGHTS` sums. Times are int64 nanoseconds since the epoch, UTC.
+An idle group's state is about forty numbers: the newest time, the level of its scores in the last hours, and for a
+while the ends of its last events. A rise that is not confirmed yet adds at most ``max(trace_back_rows, confirm_rows)``
+rows of :data:`KEPT_METRICS` attributions; an open event adds at most 2 x :data:`KEPT_WEIGHTS` sums. Times are int64
+nanoseconds since the epoch, UTC.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class OpenAlarm:
             self.peak = row
         weight = row.score**2
         self.weight += weight  # a row's attributions sum to 1, those that were not kept included
-        for name, share in row.shares.items():
-            self.weights[name] = self.weights.get(name, 0.0) + weight * share
+        for name, attribution in row.shares.items():
+            self.weights[name] = self.weights.get(name, 0.0) + weight * attribution
         if len(self.weights) > 2 * KEPT_WEIGHTS:
             self.weights = {name: self.weights[name] for name in largest(self.weights, KEPT_WEIGHTS)}
 

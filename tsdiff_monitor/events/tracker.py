@@ -55,7 +55,7 @@ class EventTracker:
 
     @property
     def state(self) -> TrackerState:
-        """What to save; a tracker built with it goes on where this one stands."""
+        """The state to save; a tracker built with it goes on from here."""
         return self._state
 
     def advance(self, scores: Scores, explain: Explain) -> list[EventChange]:
@@ -116,8 +116,8 @@ class EventTracker:
             else:
                 attribution = np.nan_to_num(scores.attribution[i][by_name], posinf=0.0)
                 order = np.argsort(-attribution, kind="stable")[:KEPT_METRICS]  # stable: ties stay sorted by name
-                shares = {names[by_name[k]]: float(attribution[k]) for k in order}
-                yield Row(time, min(score, _SCORE_LIMIT), shares, broad=is_broad(attribution))
+                largest_first = {names[by_name[k]]: float(attribution[k]) for k in order}
+                yield Row(time, min(score, _SCORE_LIMIT), largest_first, broad=is_broad(attribution))
 
     def _step(self, state: TrackerState, row: Row) -> tuple[OpenAlarm | None, Change | None]:
         """Take one row; gives the incident that it changed, and how."""
@@ -187,12 +187,12 @@ class EventTracker:
         return Change.updated if worse or row.time - incident.reported >= self._update_every else None
 
     def _follow(self, state: TrackerState, row: Row) -> None:
-        """Watch how the level of the scores goes on, and let the row's score count relative to it."""
+        """Follow the level of the scores, and make the row's score relative to it."""
         is_open = state.incident is not None and state.incident.end is None
         if state.drift is not None and row.score is not None:
-            own, row.score = row.score, state.drift.relative(row.time, row.score)
+            absolute, row.score = row.score, state.drift.relative(row.time, row.score)
             if not is_open:
-                state.drift.add(row.time, own)
+                state.drift.add(row.time, absolute)
         level, score = state.level, row.score
         if level is None or self._quarter is None or score is None:
             return
@@ -207,12 +207,12 @@ class EventTracker:
         level.add(score, is_busy=row.score >= self._policy.resolve_below)
 
     def _is_flapping(self, ends: Sequence[int], now: int) -> bool:
-        """Whether so many events ended of late that the next one is to stay open for longer."""
+        """True if so many events ended of late that the next one is to stay open for longer."""
         limit = self._policy.flap_limit
         return limit is not None and sum(now - end <= self._flap_window for end in ends) >= limit
 
     def _is_long(self, incident: OpenAlarm, now: int) -> bool:
-        """Whether an event that flaps has been calm for long enough; any other has."""
+        """True unless the event flaps and has not been calm for long enough."""
         limit = self._policy.flap_limit
         if not incident.flapping or incident.calm_since is None or limit is None:
             return True
@@ -252,7 +252,7 @@ def _ns(duration: timedelta) -> int:
 
 
 def _raise_severity(incident: OpenAlarm) -> bool:
-    """Whether the severity rose; it never falls during an event."""
+    """Raise the severity, which never falls during an event; True if it rose."""
     assert incident.peak.score is not None
     now = severity_of(incident.peak.score, incident.rows, broad=incident.peak.broad)
     if now.rank <= incident.severity.rank:

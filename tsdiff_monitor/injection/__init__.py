@@ -1,4 +1,4 @@
-"""Synthetic incidents in normal rows: the judge of scores where there are no labels, and what contaminates training.
+"""Synthetic anomalies in normal rows: they judge scores where there are no labels, and contaminate training.
 
 The detection-generation loop of *Anomaly Detection and Generation with Diffusion Models* (arXiv 2506.09368). Needs no
 torch: generated incidents ask a callable for conditional samples.

@@ -1,4 +1,4 @@
-"""Generated incidents: conditional samples of a diffusion model, pushed off the manifold of normal data.
+"""Generated incidents: conditional samples of a diffusion model, pushed away from the manifold of normal data.
 
 arXiv 2506.09368 (section on generation) closes the loop between detection and generation: what a generator draws
 trains and tests the detector. Two ways, both plausible by themselves and wrong in their place: a sample conditioned on
@@ -26,7 +26,7 @@ class ConditionalSampler(Protocol):
     def __call__(self, windows: np.ndarray, hidden: np.ndarray, generator: np.random.Generator, /) -> np.ndarray:
         """Draw the ``hidden[L, K]`` cells of ``windows[B, L, K]`` (own units, NaN = missing) given all the others.
 
-        Returns windows ``[B, L, K]``, one draw each; NaN where the model cannot tell.
+        Returns windows ``[B, L, K]``, one draw each; NaN where the model has no value.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Incidents put into rows: when, how long, in which metrics, how strong; what was changed is known exactly."""
+"""Injection of anomalies into rows: place, duration, metrics and strength; every changed cell is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SAMPLED_ROWS = 4000
 
 @dataclass(frozen=True)
 class AnomalyMix:
-    """From what incidents are drawn; each range is inclusive and log-uniform."""
+    """The ranges that incidents are drawn from, each inclusive and log-uniform."""
 
     rows: tuple[int, int] = (1, 300)
     """Duration."""
@@ -49,7 +49,7 @@ class AnomalyMix:
 
 @dataclass(frozen=True)
 class InjectedAnomaly:
-    """What was done in rows ``start <= t < end`` to ``metrics`` (columns, in order).
+    """One anomaly in rows ``start <= t < end`` of ``metrics`` (columns, in order).
 
     Its first and last row are changed. ``magnitude`` is the mean absolute change of the changed cells in spreads of
     their metrics; 0 where values were taken away only.
@@ -170,7 +170,7 @@ def _placement(
     mix: AnomalyMix,
     generator: np.random.Generator,
 ) -> Placement:
-    """A metric that has values there, and those that go with it."""
+    """A metric that has values there, and those that correlate with it."""
     there = np.flatnonzero((~np.isnan(before[start:end])).any(0))
     there = there if there.size else np.arange(before.shape[1])
     low, high = (1 + limit * (there.size - 1) for limit in mix.breadth)
@@ -194,7 +194,7 @@ def _placement(
 def _apply(
     name: str, kind: AnomalyType, placement: Placement, after: np.ndarray, generator: np.random.Generator
 ) -> InjectedAnomaly | None:
-    """Write the incident into ``after[T, K]`` if it is visible; says what was done."""
+    """Write the incident into ``after[T, K]`` if it is visible; gives the anomaly, or None."""
     now = placement.now
     new = kind.change(placement, generator)
     # Of the values that a change has none for, because they lie in a gap at another time, the old ones stay.
@@ -221,7 +221,7 @@ def _log_uniform(low: float, high: float, generator: np.random.Generator) -> flo
 
 
 def _correlation(values: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Correlations ``[K, K]`` of what is not wild; 0 where there is none."""
+    """Correlations ``[K, K]`` of all but extreme values; 0 where there is none."""
     rows = values[:: max(len(values) // _SAMPLED_ROWS, 1)]
     seen = ~np.isnan(rows)
     filled = np.where(seen, rows, 0.0)

@@ -1,4 +1,4 @@
-"""The kinds of incidents, each a function from a placement to the new values of its cells ``[D, M]``.
+"""The types of anomalies, each a function from a placement to the new values of its cells ``[D, M]``.
 
 They follow the categories of time-series anomalies that both surveys use (arXiv 2501.11430, 2506.09368): of points, of
 context (a value that is usual, but not there), of the pattern, and of the relation between metrics.
@@ -23,14 +23,14 @@ _DECAY = 0.6
 
 @dataclass(frozen=True)
 class AnomalyType:
-    """How an incident changes its cells, and how many rows it takes."""
+    """A way to change an incident's cells, with the number of rows that it takes."""
 
     change: Perturbation
     shortest: int = 1
     longest: int | None = None
 
     def takes(self, rows: int) -> bool:
-        """Whether an incident of this kind may last so long."""
+        """True if an incident of this type may last ``rows`` rows."""
         return self.shortest <= rows <= (self.longest or rows)
 
 
@@ -72,12 +72,12 @@ def period(placement: Placement, generator: np.random.Generator) -> np.ndarray:
     last = len(placement.values) - 1
     wanted = last - np.abs(last - wanted % max(2 * last, 1))  # turns back at the end of the data
     low = np.floor(wanted).astype(int)
-    share = (wanted - low)[:, None]
+    weight = (wanted - low)[:, None]
     before, after = (
         placement.values[low][:, placement.metrics],
         placement.values[np.minimum(low + 1, last)][:, placement.metrics],
     )
-    return np.asarray(before * (1 - share) + after * share)
+    return np.asarray(before * (1 - weight) + after * weight)
 
 
 def correlation(placement: Placement, generator: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where an incident happens: its rows, its metrics, and how far a metric usually strays."""
+"""The place of an anomaly: its rows, its metrics, and the usual deviation of a metric."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Placement:
 
     @property
     def rows(self) -> int:
-        """How long the incident is (`D`)."""
+        """The length of the incident in rows (`D`)."""
         return self.end - self.start
 
     @property
@@ -46,14 +46,14 @@ class Placement:
 
     def shifted(self, rows: int, metric: int) -> np.ndarray:
         """The same rows of one metric (an index into ``metrics``) ``rows`` later; the end continues at the start."""
-        at = (np.arange(self.start, self.end) + rows) % len(self.values)
-        return np.asarray(self.values[at, self.metrics[metric]])
+        shifted = (np.arange(self.start, self.end) + rows) % len(self.values)
+        return np.asarray(self.values[shifted, self.metrics[metric]])
 
 
 def robust_spread(values: np.ndarray) -> np.ndarray:
     """Each metric's usual deviation ``[K]``, float64: of ``values[T, K]`` the central 90 %, as of a Gaussian.
 
-    A tenth of the rows may be wild without effect. A metric that is still for longer than that has its standard
+    A tenth of the rows may be extreme without effect. A metric that is still for longer than that has its standard
     deviation, and one that never moves, or has no value, its size (at least 1): then any change is a large one.
     """
     spread = np.ones(values.shape[1])

@@ -1,6 +1,6 @@
-"""The rehearsal: incidents of known kinds put into a monitor's own normal data, through the production path.
+"""The rehearsal: incidents of known kinds put into a monitor's own normal data, through the production pipeline.
 
-It says which incidents the monitor would tell of, how late and with which culprits, before a real one does
+It shows which incidents the monitor would report, how late and with which culprits, before a real one does
 (docs/rehearsal.md).
 """
 

@@ -1,4 +1,4 @@
-"""The history of a rehearsal: each group's newest normal rows, and the model that watches them.
+"""The recent normal rows that anomalies are injected into, for each group, and the model that scores them.
 
 Normal are rows outside the events that the daemon knows of, the incidents that the source labels and the times of the
 monitor's calendar.
@@ -47,7 +47,7 @@ class HistorySlice:
 
 @dataclass(frozen=True)
 class Survey:
-    """The histories of the groups to rehearse, how many groups there are in all, and what the source warned of."""
+    """The histories of the groups to rehearse, the number of all groups, and the warnings of the source."""
 
     histories: tuple[HistorySlice, ...]
     known_groups: int
@@ -68,7 +68,7 @@ def survey(pipeline: Pipeline, groups: int, end: pd.Timestamp | None, now: pd.Ti
     reading = pipeline.read(request)
     if not any(frame.observed.any() for frame in reading.frames.values()):
         raise DataError(
-            f"the source has no data from {start.isoformat()} to {end.isoformat()}; mend the queries, or give --end"
+            f"the source has no data from {start.isoformat()} to {end.isoformat()}; correct the queries, or give --end"
         )
     chosen = sorted(reading.frames)[:groups]
     labelled = pipeline.reader.incidents(request) if isinstance(pipeline.reader, History) else None
@@ -100,7 +100,7 @@ def _slice(pipeline: Pipeline, group: Group, frame: Frame, extent: Extent | None
 
 
 class _Only:
-    """A reader that answers for some groups alone, so that no others are fit or held in memory."""
+    """A reader for some groups alone, so that no others are fit or held in memory."""
 
     def __init__(self, reader: Reader, groups: set[Group]) -> None:
         self._reader = reader
@@ -148,9 +148,9 @@ def fitted(
             found[group] = (pipeline.models.get(pipeline.name, group), "fit for this")
         except DamagedModelError as error:
             errors.append((group_name(group), error))
-    told = {where for where, _ in errors}
+    reported = {where for where, _ in errors}
     for group, (start, end) in missing.items():
-        if group not in found and group_name(group) not in told:
+        if group not in found and group_name(group) not in reported:
             span = f"{start.isoformat()} to {end.isoformat()}"
             text = f"there is no model of it yet, and the source has nothing to fit one on from {span}"
             errors.append((group_name(group), DataError(f"{text}; run `tsdiff-monitor fit` first")))

@@ -1,4 +1,4 @@
-"""The few incidents of a rehearsal that people are told of, to see what a real message would look like."""
+"""The few incidents of a rehearsal that are sent to people, to show what a real message would look like."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PREFERRED = ("level_shift", "dropped", "frozen", "generated_pushed", "spike", "
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One incident that was found, with the rows around it, to be played once more with everything a message shows."""
+    """One incident that was found, with the rows around it, to be replayed with everything a message shows."""
 
     sandbox: Sandbox
     scenario: Scenario
@@ -61,14 +61,14 @@ class Example:
 
 
 class Examples:
-    """Keeps the first incident that was found of each kind, and chooses ``most`` of them."""
+    """The first incident found of each kind, of which ``most`` are chosen."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: dict[str, Example] = {}
 
     def offer(self, sandbox: Sandbox, rows: Round, incident: InjectedAnomaly) -> None:
-        """An incident that was found in a pass; it is kept without the others, and with rows for it to end in."""
+        """Take an incident that was found in a round; it is kept without the others, and with rows for it to end in."""
         if not self._most or incident.kind in self._kept:
             return
         values = sandbox.history.frame.values[sandbox.history.first :].copy()

@@ -1,7 +1,7 @@
-"""A group's model as the daemon would have it, which has followed the scores of the rows before an incident.
+"""A group's model as the daemon would have it, after following the scores of the rows before an incident.
 
-Each incident is played by itself, as if the monitor had just begun to watch. What the daemon knows by then of how far
-scores have drifted (:mod:`tsdiff_monitor.scoring.drift`) is therefore worked out once, from the history as it is.
+Each incident is replayed by itself, as if the monitor had just started. What the daemon knows by then of the drift of
+scores (:mod:`tsdiff_monitor.scoring.drift`) is therefore worked out once, from the unchanged history.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Following:
 
     @classmethod
     def over(cls, detector: Detector, history: HistorySlice) -> Self:
-        """Follow the rows of the history, and as many before it as it takes."""
+        """Follow the rows of the history, and as many before it as are needed."""
         frame, step = history.frame, history.frame.step
         before = round(WINDOW_SECONDS / step.total_seconds())
         first = max(history.first - before, min(detector.window, history.first))

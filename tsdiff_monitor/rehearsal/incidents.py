@@ -1,4 +1,4 @@
-"""Which incidents are put where: rounds over the same normal rows, each with as many as find room.
+"""Placement of incidents: several rounds over the same normal rows, each with as many as fit.
 
 Between two incidents lie so many rows that the scores of one do not reach the next. Shapes: T rows,
 K metrics.
@@ -17,12 +17,12 @@ __all__ = ["Round", "kind_rounds", "metric_rounds", "rows_for_one"]
 
 _ROWS = (3, 60)
 _MAGNITUDE = (2.0, 10.0)
-"""In the metric's own spreads: what is smaller, nobody asks to be woken for."""
+"""In the metric's own spreads: a smaller change is no reason to wake a person."""
 _BREADTH = (0.0, 0.5)
 _MEAN_ROWS = 25
-"""What an incident takes of a pass, beside the gap: durations are log-uniform."""
+"""Mean rows of an incident in a round, beside the gap: durations are log-uniform."""
 _BARREN = 3
-"""Passes in a row without a new incident after which what is left is given up: a still metric cannot freeze."""
+"""Rounds in a row without a new incident after which the rest is given up: a still metric cannot freeze."""
 _TURNS = 4
 
 
@@ -66,7 +66,7 @@ def metric_rounds(
 ) -> Iterator[Round]:
     """``each`` incidents in every one of the ``metrics`` alone, their kinds taking turns.
 
-    The rows of a pass are shared out among metrics; each metric's spread is still that of all its rows.
+    The rows of a round are divided among metrics; each metric's spread is still that of all its rows.
     """
     lacking = dict.fromkeys(metrics, each)
     mix = AnomalyMix(_ROWS, _MAGNITUDE, (0.0, 0.0), gap)
@@ -75,8 +75,8 @@ def metric_rounds(
         queue = [metric for metric, left in lacking.items() if left]
         if not queue:
             return
-        share = (max(lacking.values()) + 1) * rows_for_one(gap)
-        tiles = min(max(len(values) // share, 1), len(queue))
+        rows = (max(lacking.values()) + 1) * rows_for_one(gap)
+        tiles = min(max(len(values) // rows, 1), len(queue))
         bounds = np.linspace(0, len(values), tiles + 1).astype(int).tolist()
         for first in range(0, len(queue), tiles):
             changed, taken = values.copy(), list[InjectedAnomaly]()
@@ -94,7 +94,7 @@ def metric_rounds(
 
 
 def _only(before: np.ndarray, after: np.ndarray, incidents: list[InjectedAnomaly]) -> Round:
-    """Without the incidents that nobody asked for."""
+    """A round with these incidents and no others."""
     values = before.copy()
     for one in incidents:
         values[one.start : one.end] = after[one.start : one.end]

@@ -1,4 +1,4 @@
-"""What a rehearsal found: one trial per incident, and what follows from all of them."""
+"""The outcome of a rehearsal: one trial per incident, and the results over all of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tsdiff_monitor.timeseries.frame import Group, group_name
 __all__ = ["SELDOM", "GroupOutcome", "KindResult", "MetricResult", "Outcome", "Trial"]
 
 SELDOM = 0.25
-"""A metric is one that nobody would notice failing when fewer of the incidents in it alone are found."""
+"""A metric would fail unnoticed if fewer of the incidents in it alone are found."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One incident, and what became of it: ``delay`` in rows from its start to the event, None when it was not found.
+    """One incident and its result: ``delay`` in rows from its start to the event, None when it was not found.
 
-    ``named``: whether one of its ``metrics`` is among the first three culprits of the event as it opened.
+    ``named``: True if one of its ``metrics`` is among the first three culprits of the event as it opened.
     """
 
     kind: str
@@ -119,7 +119,7 @@ class Outcome:
         return sorted(results, key=lambda one: (one.share, one.metric))
 
     def unnoticed(self) -> list[str]:
-        """The metrics that nobody would notice failing."""
+        """The metrics that would fail unnoticed."""
         return [one.metric for one in self.metrics() if one.share < SELDOM]
 
     def untried(self) -> list[str]:

@@ -31,7 +31,7 @@ def kind_name(kind: str) -> str:
 
 
 def facts(outcome: Outcome) -> list[str]:
-    """What was done, group by group."""
+    """The facts of the rehearsal, group by group."""
     shown = len(outcome.groups)
     groups = _counted(shown, "group")
     if shown < outcome.known_groups:
@@ -53,7 +53,7 @@ def facts(outcome: Outcome) -> list[str]:
 
 
 def verdict(outcome: Outcome) -> list[str]:
-    """What follows from it."""
+    """The conclusions."""
     kinds = {one.kind: one for one in outcome.kinds()}
     seen = [one for kind, one in kinds.items() if kind != "missing"]
     incidents, found = sum(one.incidents for one in seen), sum(one.found for one in seen)
@@ -66,7 +66,7 @@ def verdict(outcome: Outcome) -> list[str]:
             waited = f", half of them within {format_duration((middle * outcome.step).to_pytimedelta())}"
         lines.append(f"{found} of {incidents} incidents with values were found{waited}.")
     if unnoticed := outcome.unnoticed():
-        lines.append(f"Nobody would notice these metrics failing alone (under {SELDOM:.0%} found): {_some(unnoticed)}.")
+        lines.append(f"Unnoticed if they fail alone (under {SELDOM:.0%} found): {_some(unnoticed)}.")
     elif outcome.metrics():
         lines.append(f"Every metric tried would be noticed when it fails alone (at least {SELDOM:.0%} found).")
     if untried := outcome.untried():

@@ -37,7 +37,7 @@ __all__ = ["Options", "rehearse"]
 Progress = Callable[[str, float, float], None]
 
 _LEAST_INCIDENTS = 4
-"""So many must find room at once, or there is too little to rehearse in."""
+"""Minimum number of anomalies that must fit at once."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def rehearse(
     """The outcome, incidents found that may be sent, and what failed, by group.
 
     ``stored`` are the daemon's models, which are only read. ``pipeline`` is the monitor's, with a store that holds the
-    known events, which is only read too, and a model store for what has to be fit. ``work`` is a folder for what is
-    gone afterwards; nobody is told. The same
-    data, models and seed give the same outcome. Raises ``SourceError`` and ``DataError`` when there is nothing at all.
+    known events, which is only read too, and a model store for what has to be fit. ``work`` is a folder for temporary
+    files; nothing is sent. The same data, models and seed give the same outcome. Raises ``SourceError`` and
+    ``DataError`` when there is nothing at all.
     """
     found = survey(pipeline, options.groups, options.end, now)
     models, errors = fitted(pipeline, stored, found.histories, progress=progress, clock=clock)
-    share = share_of(pipeline.monitor.alarms_per_week, found.known_groups)
+    allowance = share_of(pipeline.monitor.alarms_per_week, found.known_groups)
     examples, outcomes = Examples(options.examples), []
     with TemporaryDirectory(dir=work) as folder, Store(Path(folder) / "trials.sqlite") as trials:
         for history in found.histories:
@@ -80,7 +80,7 @@ def rehearse(
             name = group_name(history.group)
             detector, origin = models[history.group]
             try:
-                sandbox, notes = _sandbox(pipeline, trials, history, detector, share)
+                sandbox, notes = _sandbox(pipeline, trials, history, detector, allowance)
                 outcomes.append(_group(sandbox, origin, notes, options, examples, progress))
             except TsdiffError as error:
                 errors.append((name, error))
@@ -100,12 +100,12 @@ def rehearse(
 
 
 def _sandbox(
-    pipeline: Pipeline, trials: Store, history: HistorySlice, detector: Detector, share: float
+    pipeline: Pipeline, trials: Store, history: HistorySlice, detector: Detector, allowance: float
 ) -> tuple[Sandbox, tuple[str, ...]]:
-    """With the metrics of the model, and context before the first row."""
-    frame, odd = align_metrics(history.frame, detector.names)
+    """A sandbox with the metrics of the model, and context before the first row."""
+    frame, notes = align_metrics(history.frame, detector.names)
     history = dataclasses.replace(history, frame=frame, first=max(history.first, detector.window))
-    return Sandbox(pipeline, trials, history, Following.over(detector, history), share), tuple(odd)
+    return Sandbox(pipeline, trials, history, Following.over(detector, history), allowance), tuple(notes)
 
 
 def _group(
@@ -127,7 +127,7 @@ def _group(
     if rows < least:
         raise DataError(
             f"{events} events in the rows as they are leave {rows} of {before} rows to put incidents into, but at "
-            f"least {least} are needed; mend what raises these events first (`tsdiff-monitor backtest` shows them)"
+            f"least {least} are needed; fix what raises these events first (`tsdiff-monitor backtest` shows them)"
         )
     sandbox = dataclasses.replace(sandbox, history=history)
     values, names = _values(history), history.frame.names
@@ -143,8 +143,8 @@ def _group(
         (metric_rounds(values, metrics, options.per_kind, gap, generator), alone),
     ):
         for number, one in enumerate(rounds):
-            said = f"{sandbox.pipeline.name}/{'mixed' if trials is mixed else 'alone'}/{number}"
-            for incident, trial in judged(sandbox, one, said):
+            name_of_round = f"{sandbox.pipeline.name}/{'mixed' if trials is mixed else 'alone'}/{number}"
+            for incident, trial in judged(sandbox, one, name_of_round):
                 trials.append(trial)
                 if trial.found and trials is mixed:
                     examples.offer(sandbox, one, incident)
@@ -176,7 +176,7 @@ def _normal_rows(history: HistorySlice) -> int:
 
 
 def _kinds(detector: Detector) -> Mapping[str, AnomalyType]:
-    """Every kind, and where the model can generate, what it generates."""
+    """Every kind, and those that the model can generate."""
     config = detector.card.config if isinstance(detector, FittedDetector) else None
     if not isinstance(config, DiffusionModelConfig):
         return KINDS

@@ -1,4 +1,4 @@
-"""Tells a monitor's notifiers of a few synthetic events, each opened and resolved before the next."""
+"""Sends a few synthetic events to a monitor's notifiers, each opened and resolved before the next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WAIT = 0.5
 
 @dataclass(frozen=True)
 class Sent:
-    """What a notifier took: messages ``delivered`` of those ``wanted``, and why others were not, in one word each."""
+    """Messages ``delivered`` to a notifier, of those ``wanted``, and the reasons of failures, in one word each."""
 
     notifier: str
     delivered: int
@@ -47,9 +47,9 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
     jitter: random.Random,
 ) -> list[Sent]:
-    """Deliver each event's opening, then its end, to those who would hear of a real one, at the notifiers' own pace.
+    """Deliver each event's opening, then its end, to the recipients of a real one, at the notifiers' own pace.
 
-    Whatever happens in between, an end is sent for what was opened. The outbox is a file of its own in ``work``; times
+    For an opened event the end is always sent, also after a failure. The outbox is a file of its own in ``work``; times
     of the calendar are not looked at.
     """
     attempts: list[Attempt] = []
@@ -60,7 +60,7 @@ def send(
         recipients = Recipients(monitor.notify, routes)
         wanted: dict[str, int] = {}
 
-        def tell(change: EventChange) -> None:
+        def deliver(change: EventChange) -> None:
             names = recipients.of(change, store.notified([change.event.id]).get(change.event.id, ()))
             for name in names:
                 wanted[name] = wanted.get(name, 0) + 1
@@ -74,9 +74,9 @@ def send(
 
         for opened, resolved in events:
             try:
-                tell(opened)
+                deliver(opened)
             finally:
-                tell(resolved)
+                deliver(resolved)
     return [_sent(name, number, [one for one in attempts if one.notifier == name]) for name, number in wanted.items()]
 
 

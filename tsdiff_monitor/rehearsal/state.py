@@ -1,4 +1,4 @@
-"""A copy of what the daemon knows, for work beside it."""
+"""A copy of the daemon's state, for work beside it."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def copy_state(storage: Path, work: Path) -> None:
             copy.commit()
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
-            f"{source}: the events known so far cannot be read ({error}); give another --storage.path, or mend this one"
+            f"{source}: the events known so far cannot be read ({error}); give another --storage.path, or fix this one"
         ) from error

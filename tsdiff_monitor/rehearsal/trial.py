@@ -1,4 +1,4 @@
-"""One pass of one group through the production path: rows with incidents in, trials out."""
+"""One round of one group through the production pipeline: rows with incidents in, trials out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tsdiff_monitor.timeseries.selection import mask_spans
 __all__ = ["Sandbox", "Scenario", "judged", "quiet_rows", "tail_rows"]
 
 _LEAD = 5
-"""Rows scored before an incident: an event there is none of its own."""
+"""Rows scored before an incident: an event there is not caused by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class Scenario:
 
 @dataclass(frozen=True, eq=False)
 class Sandbox:
-    """Where one group's trials are played: its pipeline, a store for the trials, its history, its model, and its share
-    of the allowance of alarms."""
+    """The place of one group's trials: its pipeline, a store for the trials, its history, its model, and its part of
+    the allowance of alarms."""
 
     pipeline: Pipeline
     trials: Store
@@ -63,7 +63,7 @@ class Sandbox:
     def play(self, scenario: Scenario, name: str) -> list[EventChange]:
         """The changes of events that a scenario leads to, as of a monitor called ``name`` that starts with it.
 
-        Nobody is told, and what only a message needs is left out. Raises what stopped the scoring.
+        Nothing is sent, and what only a message needs is left out. Raises what stopped the scoring.
         """
         monitor = self.pipeline.monitor.model_copy(update={"calendar": {}, "write": (), "notify": ()})
         pipeline = dataclasses.replace(
@@ -73,7 +73,7 @@ class Sandbox:
         return _played(pipeline, detector, self.history, scenario, self.alarms_per_week)
 
     def perform(self, scenario: Scenario, store: Store) -> list[EventChange]:
-        """The same with everything that a message shows, and under the monitor's own name. Nobody is told yet."""
+        """The same with everything that a message shows, and under the monitor's own name. Nothing is sent yet."""
         monitor = self.pipeline.monitor.model_copy(update={"calendar": {}, "write": ()})
         pipeline = dataclasses.replace(self.pipeline, monitor=monitor, store=store, writers={})
         return _played(pipeline, self.detector, self.history, scenario, self.alarms_per_week)
@@ -107,7 +107,7 @@ def _played(
 
 def quiet_rows(history: HistorySlice, changes: Sequence[EventChange], margin: int) -> tuple[HistorySlice, int]:
     """The history without the events there are before any incident, nor the ``margin`` rows around each; and how many
-    events these were: what is found elsewhere is found because of the incidents."""
+    events these were: anything found elsewhere is found because of the incidents."""
     step = history.frame.step
     last = {change.event.id: change.event for change in changes}
     spans = [
@@ -123,10 +123,10 @@ def tail_rows(sandbox: Sandbox) -> int:
 
 
 def judged(sandbox: Sandbox, rows: Round, name: str) -> list[tuple[InjectedAnomaly, Trial]]:
-    """What becomes of each incident of a pass, each played by itself, so that no event reaches from one to the next.
+    """The trial of each incident of a round, each replayed by itself, so that no event reaches from one to the next.
 
-    An incident is found by the first event that opens from its start on. Where one is open before, it is no trial:
-    nobody could say what was found.
+    An incident is found by the first event that opens from its start on. Where one is open before, there is no trial:
+    it would not be clear what was found.
     """
     step, start, names = sandbox.history.frame.step, sandbox.history.start, sandbox.history.frame.names
     trials = []

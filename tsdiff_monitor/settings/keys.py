@@ -1,4 +1,4 @@
-"""What a configuration class says about a key path: its type, its valid keys, its documentation, its secrets.
+"""Lookups in a configuration class by key path: the type, the valid keys, the documentation, the secrets.
 
 A path holds what a user writes, key by key: ``("queries", "cpu", "expr")``; list items are numbers.
 """
@@ -62,7 +62,7 @@ def documentation(annotation: Any, key: str) -> str:
 
 
 def mentions_secret(annotation: Any) -> bool:
-    """Whether values of this type are secrets, directly or in a list or mapping; secrets of sub-models do not count."""
+    """True if values of this type are secrets, directly or in a list or mapping; secrets of sub-models do not count."""
     if annotation in (SecretStr, SecretBytes):
         return True
     return any(mentions_secret(argument) for argument in get_args(annotation))

@@ -1,6 +1,6 @@
 """Secrets of plug-in configurations: a value, or a file that holds it.
 
-How a plug-in author uses it: every secret key gets a twin that ends in ``_file``, and the secret is resolved where it
+For a plug-in author: every secret key gets a twin that ends in ``_file``, and the secret is resolved where it
 is used, not when the configuration is read, so that a rotated file takes effect without a restart::
 
     class Config(StrictModel):
@@ -53,7 +53,7 @@ def resolve_secret(value: SecretStr | None, file: Path | None) -> str | None:
 
 
 def twin_problems(annotation: Any, value: Any, path: keys.KeyPath) -> Iterator[ConfigProblem]:
-    """What is wrong with the secrets and their files in ``value``, the raw data of a configuration class."""
+    """Problems with the secrets and their files in ``value``, the raw data of a configuration class."""
     if not isinstance(value, (dict, list)):
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):

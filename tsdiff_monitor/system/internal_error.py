@@ -1,4 +1,4 @@
-"""Exceptions that nobody planned for: a bug of ours or of a plug-in must neither spread nor print what it knows."""
+"""Reports of unexpected exceptions: a bug of ours or of a plug-in must neither spread nor print what it knows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 def unexpected(error: Exception, **where: Any) -> TsdiffError:
-    """What to report of ``error``: its kind and its place, but not its text, which may hold a secret.
+    """A report of ``error``: its kind and its place, but not its text, which may hold a secret.
 
     The entry in the log also has ``where`` (the monitor, the group).
     """

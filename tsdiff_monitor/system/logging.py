@@ -29,7 +29,7 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How an entry is written."""
+    """The format of an entry."""
 
     logfmt = "logfmt"
     json = "json"

@@ -1,4 +1,4 @@
-"""How many CPU threads networks take: one number for the whole process, whichever runtime computes."""
+"""The number of CPU threads for networks: one for the whole process, in every runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all conformance kits check alike: the configuration class, and that nothing gives a secret away."""
+"""Checks that all conformance kits share: the configuration class, and that nothing gives a secret away."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_silent(secrets: Iterable[str], *things: object) -> None:
 
 
 def _causes(thing: object) -> Iterator[BaseException]:
-    """What a logged traceback shows beside the error itself."""
+    """The errors that a logged traceback shows beside the error itself."""
     while isinstance(thing, BaseException):
         thing = thing.__cause__ or (None if thing.__suppress_context__ else thing.__context__)
         if thing is not None:

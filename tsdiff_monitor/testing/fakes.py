@@ -1,4 +1,4 @@
-"""Stand-ins that live in memory: a clock, a reader, a writer and a notifier."""
+"""Fakes that live in memory: a clock, a reader, a writer and a notifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FakeClock", "MemoryNotifier", "MemoryReader", "MemoryWriter"]
 
 
 class FakeClock:
-    """A clock that moves only when told to: ``clock()`` returns Unix seconds."""
+    """A clock that moves only when it is advanced: ``clock()`` returns Unix seconds."""
 
     def __init__(self, now: float = 1_714_532_400.0) -> None:
         self.now = now

@@ -1,4 +1,4 @@
-"""What every notifier promises, as tests to derive from: one class for all, and one for those that speak HTTP."""
+"""The promises of every notifier, as tests to derive from: one class for all, and one for those that use HTTP."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class NotifierConformance:
             notifier.notify(example_change(change, sequence))
             notifier.notify(example_change(change, sequence))
 
-    def test_delivers_odd_events(self) -> None:
+    def test_delivers_unusual_events(self) -> None:
         """No group, no culprits, many culprits, markup, line ends and very long names do not stop a delivery."""
-        odd = "[bold]<a&b>|*_`~ \x1b[31m\n\N{PILE OF POO} " + "x" * 5000
+        name = "[bold]<a&b>|*_`~ \x1b[31m\n\N{PILE OF POO} " + "x" * 5000
         notifier = self.make(self.context())
         events: tuple[dict[str, Any], ...] = (
             {"group": (), "culprits": ()},
             {"culprits": tuple(Culprit(f"m{i}", 0.01, 1.0, 2.0, 1.5, 2.5) for i in range(100))},
             {"culprits": (Culprit("gone", 1.0, None, None, None, None),)},
-            {"group": (("path", odd),), "culprits": (Culprit(odd, 1.0, 1e30, -1e-30, -1.0, 0.0),)},
+            {"group": (("path", name),), "culprits": (Culprit(name, 1.0, 1e30, -1e-30, -1.0, 0.0),)},
         )
         for sequence, event in enumerate(events):
-            notifier.notify(example_change(Change.opened, sequence, id=f"odd-{sequence}", **event))
+            notifier.notify(example_change(Change.opened, sequence, id=f"unusual-{sequence}", **event))
 
     def test_the_notifier_keeps_its_secrets(self) -> None:
         """The text and repr of the notifier show no secret."""
@@ -77,7 +77,7 @@ class HttpNotifierConformance(NotifierConformance):
         return httpx.Response(200)
 
     def identity(self, request: httpx.Request) -> str | None:
-        """What in a request lets the service know a repetition; None where it offers no such thing."""
+        """The part of a request by which the service knows a repetition; None where it offers no such thing."""
         key: str | None = request.headers.get("Idempotency-Key")
         return key
 
@@ -104,14 +104,14 @@ class HttpNotifierConformance(NotifierConformance):
             assert error.recoverable, f"status {status} must be recoverable"
 
     def test_statuses_that_no_retry_cures(self) -> None:
-        """Refusals and redirects are final: trying again only delays what a person has to mend."""
+        """Refusals and redirects are final: trying again only delays the fix that a person has to make."""
         for status in self.final:
             headers = {"Location": "https://elsewhere.example/"} if status < 400 else {}
             error = self._refused(_always(status, headers))
             assert not error.recoverable, f"status {status} must not be recoverable"
 
     def test_retry_after_is_passed_on(self) -> None:
-        """When the server says how long to wait, the caller learns it."""
+        """The wait that the server asks for is passed on to the caller."""
         error = self._refused(_always(429, {"Retry-After": "7"}))
         assert error.retry_after == 7, f"retry_after is {error.retry_after} where the server said 7"
 

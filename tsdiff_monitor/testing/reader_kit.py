@@ -1,4 +1,4 @@
-"""What every reader promises, as tests to derive from."""
+"""The promises of every reader, as tests to derive from."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ReaderConformance:
             assert all(isinstance(value, str) for _, value in group), f"{group}: values must be text"
 
     def test_without_groupby_there_is_one_group(self) -> None:
-        """Where the user does not group, all series stand in one frame under the empty group."""
+        """Without ``groupby``, all series are in one frame under the empty group."""
         request = dataclasses.replace(self.request(), groupby=())
         assert set(self.make().read(request).frames) == {()}
 
@@ -106,7 +106,7 @@ class ReaderConformance:
                 assert np.array_equal(found, frame.values[there, k]), f"{group}: {name} differs when read in two pieces"
 
     def test_an_empty_span_is_no_error(self) -> None:
-        """Where start and end coincide there is nothing to read, and nothing to complain about."""
+        """If start and end coincide there is nothing to read, and no error."""
         request = self.request()
         reading = self.make().read(dataclasses.replace(request, end=request.start))
         assert all(len(frame) == 0 for frame in reading.frames.values())
@@ -124,7 +124,7 @@ class ReaderConformance:
         check_silent(self.secrets, self.make())
 
     def test_history_is_well_formed(self) -> None:
-        """A reader that knows its history tells spans that are not empty, and incidents within what was asked."""
+        """A reader that knows its history gives spans that are not empty, and incidents within the request."""
         reader, request = self.make(), self.request()
         if not isinstance(reader, History):
             return
@@ -135,8 +135,8 @@ class ReaderConformance:
         for incident in reader.incidents(request) or ():
             assert request.start <= incident.start < incident.end <= request.end, f"{incident} lies outside the request"
             if incident.group in groups:
-                strangers = set(incident.culprits) - set(groups[incident.group].names)
-                assert not strangers, f"the culprits {sorted(strangers)} are no series of {incident.group}"
+                unknown = set(incident.culprits) - set(groups[incident.group].names)
+                assert not unknown, f"the culprits {sorted(unknown)} are no series of {incident.group}"
 
 
 def _grid(request: ReadRequest) -> pd.DatetimeIndex:

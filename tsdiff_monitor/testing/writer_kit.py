@@ -1,4 +1,4 @@
-"""What every writer promises, as tests to derive from."""
+"""The promises of every writer, as tests to derive from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WriterConformance:
         raise NotImplementedError
 
     def stored(self) -> Any:
-        """What the store holds now, to be compared with ``==``; a row written twice must show once."""
+        """The present content of the store, to be compared with ``==``; a row written twice must show once."""
         raise NotImplementedError
 
     def broken(self) -> Writer | None:
@@ -77,7 +77,7 @@ class WriterConformance:
         assert self.stored() == after, "writing old rows again changed the store"
 
     def test_groups_are_kept_apart(self) -> None:
-        """Groups whose labels differ only in odd characters do not overwrite each other."""
+        """Groups whose labels differ only in special characters do not overwrite each other."""
         groups = [(("path", value),) for value in ("a/b", "a_b", "a b", "A_B", "../a", "ä", "a,b=c")]
         seen = [self.stored()]
         for group in groups:
@@ -93,7 +93,7 @@ class WriterConformance:
         assert self.stored() == seen[-1], "writing the same groups again changed the store"
 
     def test_any_batch_is_accepted(self) -> None:
-        """No group, no expected values, no rows, gaps and odd metric names are all written without complaint."""
+        """No group, no expected values, no rows, gaps and unusual metric names are all written without an error."""
         writer = self.make()
         writer.write(example_batch(group=()))
         writer.write(example_batch(expected=False))

@@ -1,7 +1,7 @@
 """The frame: a regular time grid of several series, with NaN where a value is missing.
 
 Shapes: T rows (time steps), K columns (series). Times are UTC; ``values`` is float32 ``[T, K]``.
-Readers build frames from whatever their source returns with :func:`from_samples`; everything after that
+Readers build frames from the samples of their source with :func:`from_samples`; everything after that
 (scaling, windows, scores, events) relies on the grid being regular, sorted and free of duplicates.
 """
 

@@ -1,4 +1,4 @@
-"""What the detector says about a frame's rows. Shapes: T rows, K series."""
+"""A detector's results for a frame's rows. Shapes: T rows, K series."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Scores:
     ``score[T]`` is dimensionless and >= 0; above 1 is anomalous at the monitor's false-alarm rate; NaN where the row
     held no value at all (no data is never a verdict). ``attribution[T, K]`` is each series' share, >= 0, summing to 1
     per row (all zero where the score is NaN or 0). ``normal`` is the score of an ordinary row of the history, by which
-    the event logic tells how far scores have drifted since; None: it takes them as they are. ``model`` is the identity
+    the event logic measures the drift of scores since then; None: it takes them as they are. ``model`` is the identity
     of the fitted model (:func:`~tsdiff_monitor.detectors.cards.identity`); None where it has none.
     """
 
@@ -36,7 +36,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What the series should have been, given all the other cells: ``yhat`` with a band, each ``[T, K]``."""
+    """Expected values of the series, given all the other cells: ``yhat`` with a band, each ``[T, K]``."""
 
     times: pd.DatetimeIndex
     series: tuple[Series, ...]

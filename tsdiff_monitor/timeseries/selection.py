@@ -1,4 +1,4 @@
-"""What happens to a group's frame between the source and the detector."""
+"""Selections of a group's frame, between the source and the detector: rows, metrics, masks."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def aligned(frame: Frame, names: Sequence[str], step_seconds: float) -> Frame:
     if absent or unknown:
         parts = [f"missing: {', '.join(absent)}"] * bool(absent) + [f"new: {', '.join(unknown)}"] * bool(unknown)
         raise SchemaMismatchError(
-            f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or mend the query"
+            f"the metrics are not those the model was fit on ({'; '.join(parts)}); fit again, or correct the query"
         )
     return frame.select(names)
 
 
 def any_since(frame: Frame, start: pd.Timestamp) -> bool:
-    """Whether the frame holds a value from ``start`` on."""
+    """True if the frame holds a value from ``start`` on."""
     return bool(frame.between(start, frame.end).observed.any())
 
 
 def strip_empty_rows(frame: Frame, *, head: bool = True) -> Frame:
-    """Without the rows at the end, and those at the ``head``, that hold no value."""
+    """The frame without the rows at the end, and those at the ``head``, that hold no value."""
     seen = np.flatnonzero(frame.observed.any(1))
     if not seen.size:
         return frame.rows(0, 0)
@@ -64,7 +64,7 @@ def masked(frame: Frame, cells: np.ndarray) -> Frame:
 
 
 def align_metrics(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]]:
-    """The frame with exactly the metrics ``wanted``, in that order, and what differed from them in words.
+    """The frame with exactly the metrics ``wanted``, in that order, and notes on what differed.
 
     A metric that vanished is missing, a new one is left out. Raises :class:`SchemaMismatchError` when none is left.
     """
@@ -75,14 +75,14 @@ def align_metrics(frame: Frame, wanted: Sequence[str]) -> tuple[Frame, list[str]
         raise SchemaMismatchError(
             f"none of the metrics is one the model was fit on (new: {_some(new)}; missing: {_some(absent)}); fit again"
         )
-    odd = [f"metrics of the model that are missing now: {_some(absent)}"] * bool(absent)
-    odd += [f"metrics that are new, and left out until the next fit: {_some(new)}"] * bool(new)
+    notes = [f"metrics of the model that are missing now: {_some(absent)}"] * bool(absent)
+    notes += [f"metrics that are new, and left out until the next fit: {_some(new)}"] * bool(new)
     values = np.full((len(frame), len(wanted)), np.nan, np.float32)
     for k, name in enumerate(wanted):
         if name in column:
             values[:, k] = frame.values[:, column[name]]
     series = tuple(frame.series[column[name]] if name in column else Series(name) for name in wanted)
-    return Frame(frame.start, frame.step, values, series), odd
+    return Frame(frame.start, frame.step, values, series), notes
 
 
 def _some(names: list[str]) -> str:

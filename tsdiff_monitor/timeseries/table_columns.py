@@ -63,7 +63,7 @@ def times_ns(column: pd.Series, where: str, *, seconds_only: bool) -> np.ndarray
     """The column as int64 nanoseconds since the epoch, UTC ``[N]``.
 
     Accepts timestamps, ISO 8601 text (without an offset it is UTC) and Unix numbers: seconds, and unless
-    ``seconds_only`` also milli-, micro- or nanoseconds, told apart by their magnitude.
+    ``seconds_only`` also milli-, micro- or nanoseconds, distinguished by their magnitude.
     """
     column = _decoded(column)
     if pd.api.types.is_datetime64_any_dtype(column.dtype):

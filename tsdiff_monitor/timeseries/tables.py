@@ -66,7 +66,7 @@ class Table:
 
     @property
     def irregular(self) -> bool:
-        """Whether hardly any two differences between consecutive times are alike."""
+        """True if hardly any two differences between consecutive times are alike."""
         return len(self) > 1 and self._common_difference()[1] < _ALIKE
 
     def _common_difference(self) -> tuple[int, float]:
@@ -77,7 +77,7 @@ class Table:
 
 
 def read_table(path: Path, layout: Layout | None = None) -> Table:
-    """Read one Parquet or CSV file; a long table's series are joined by time (``layout`` None: told by the columns).
+    """Read one Parquet or CSV file; a long table's series are joined by time (``layout`` None: by the columns).
 
     Where series of a long table differ, a joined row is to be scored if any of them says so, and anomalous if any is.
     Raises :class:`DataError` naming file, column, first bad value and remedy.

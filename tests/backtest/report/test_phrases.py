@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.backtest.report.phrases import explained, happened, number, percent, span, verdict
+from tsdiff_monitor.backtest.report.phrases import at_peak, explained, number, percent, span, verdict
 from tsdiff_monitor.backtest.report.summary import assess
 from tsdiff_monitor.events.event import Culprit
 from tsdiff_monitor.events.explanation import Explanation
@@ -68,9 +68,9 @@ def test_a_small_share_is_not_called_zero() -> None:
         ),
     ],
 )
-def test_what_happened_to_a_metric(culprit: Culprit, text: str) -> None:
-    """Actual against expected is a sentence, whatever is missing of it."""
-    assert happened(culprit).replace("\u00a0", " ") == text
+def test_a_metric_at_the_peak(culprit: Culprit, text: str) -> None:
+    """Actual against expected is a sentence, also where parts of it are missing."""
+    assert at_peak(culprit).replace("\u00a0", " ") == text
 
 
 def test_the_fewest_metrics_that_explain_an_event(make) -> None:

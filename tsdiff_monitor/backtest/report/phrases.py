@@ -12,7 +12,7 @@ from tsdiff_monitor.backtest.report.summary import Assessment, Summary
 from tsdiff_monitor.events.event import Culprit, Event
 from tsdiff_monitor.events.explanation import explanation_sentence
 
-__all__ = ["counted", "explained", "happened", "moment", "number", "percent", "span", "title_of", "verdict"]
+__all__ = ["at_peak", "counted", "explained", "moment", "number", "percent", "span", "title_of", "verdict"]
 
 _NONE = "–"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -63,8 +63,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 
-def happened(culprit: Culprit) -> str:
-    """What a metric was and should have been at the peak, without its name: ``was 412, expected 80–121, and …``."""
+def at_peak(culprit: Culprit) -> str:
+    """A metric at the peak, actual against expected, without its name: ``was 412, expected 80–121, and …``."""
     was = "had no value" if number(culprit.actual, 3) == _NONE else f"was {number(culprit.actual, 3)}"
     return f"{was}, {_expected(culprit)}, and carries {percent(culprit.attribution)} of the score"
 

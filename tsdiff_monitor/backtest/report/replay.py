@@ -1,4 +1,4 @@
-"""What a replay hands to the report: every row scored, every event, and the rows around each event.
+"""The input of the report: every row that a replay scored, every event, and the rows around each event.
 
 Shapes: T rows (time steps), K series. All times are UTC.
 """
@@ -49,7 +49,7 @@ class GroupReplay:
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """One monitor's history, sent through the production path: rows ``start <= t < end`` of every group.
+    """One monitor's history, sent through the production pipeline: rows ``start <= t < end`` of every group.
 
     ``config_text`` is shown to every reader of the report, so secrets must have been redacted. ``notes`` are sentences
     that the reader has to know.

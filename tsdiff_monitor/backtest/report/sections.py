@@ -1,4 +1,4 @@
-"""What the page's template shows of each event and each labelled incident, in words and charts."""
+"""Contents of the page's template for each event and each labelled incident, in words and charts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EventSection:
 
     @property
     def wait(self) -> str:
-        """How long after the score rose the event opened."""
+        """The time from the rise of the score to the opening of the event."""
         return phrases.span((self.event.confirmed - self.event.start).total_seconds())
 
 
@@ -81,7 +81,7 @@ class IncidentSection:
 def event_section(
     group: GroupReplay, event: Event, assessment: Assessment, step: pd.Timedelta, *, detailed: bool
 ) -> EventSection:
-    """What the page says about one event; charts only when ``detailed``."""
+    """The page's section on one event; charts only when ``detailed``."""
     matches = tuple(match for match in assessment.matches if event.id in match.event_ids)
     parts = [part for match in assessment.matches for part in match.parts if part.group == group.group]
     blamed = frozenset(name for match in matches for part in match.parts if part in parts for name in part.culprits)
@@ -100,7 +100,7 @@ def event_section(
 def incident_section(
     match: Match, groups: Sequence[GroupReplay], step: pd.Timedelta, *, name: str, detailed: bool
 ) -> IncidentSection:
-    """What the page says about one labelled incident; charts only when ``detailed``.
+    """The page's section on one labelled incident; charts only when ``detailed``.
 
     A missed incident is drawn in one of its groups, the first whose culprits are known if there is one.
     """

@@ -18,7 +18,7 @@ from tsdiff_monitor.timeseries.frame import group_name
 __all__ = ["FILES", "write_report"]
 
 FILES = ("events.jsonl", "scores.parquet", "report.html", "summary.json")
-"""What a report's folder holds, in the order of writing: a ``summary.json`` means that the others are there."""
+"""The files of a report's folder, in the order of writing: a ``summary.json`` means that the others are there."""
 
 
 def write_report(replay: Replay, directory: Path) -> Summary:
@@ -45,7 +45,7 @@ def write_report(replay: Replay, directory: Path) -> Summary:
 
 
 def _write_scores(replay: Replay, path: Path) -> None:
-    """One row per scored row of every group; nulls where there was nothing to score or nobody to blame."""
+    """One row per scored row of every group; nulls where there was nothing to score or no metric to blame."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
