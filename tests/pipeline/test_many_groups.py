@@ -88,11 +88,12 @@ def test_a_group_that_is_back_is_read_for_itself(stubbed: Callable[..., Pipeline
     assert result.groups == 3
 
 
-def test_the_event_of_a_group_that_is_gone_ends(stubbed: Callable[..., Pipeline]) -> None:
+@pytest.mark.parametrize("absent_after", ["30m", None])
+def test_the_event_of_a_group_that_is_gone_ends(stubbed: Callable[..., Pipeline], absent_after: str | None) -> None:
     """A group that vanishes during an event would have it for ever: it ends when the group is taken to be gone."""
     frames = {host(n): flat_frame(START, 400) for n in range(2)}
     frames[host(0)] = altered(altered(frames[host(0)], 40, 50, 3.0), 50, 400, np.nan)
-    pipeline = stubbed(frames, monitor={"absent_after": "30m", "forget_after": "1d"})
+    pipeline = stubbed(frames, monitor={"absent_after": absent_after, "forget_after": "1d"})
     changes = [change for row in range(30, 260) for change in pipeline.tick(START + row * STEP, absent=True).changes]
     ends = [change.event for change in changes if change.change is Change.resolved and change.event.kind == "anomaly"]
     assert [(event.group, event.reason, event.end) for event in ends] == [

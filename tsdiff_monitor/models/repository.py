@@ -55,7 +55,7 @@ class ModelStore:
     loads detectors again.
     """
 
-    def __init__(self, root: Path, *, kept: int = 4096) -> None:
+    def __init__(self, root: Path, *, kept: int = 8192) -> None:
         self._root = root
         self._loaded: LastUsed[tuple[str, Group, bool], Detector] = LastUsed(kept)
         self._shared: dict[str, SharedNetwork] = {}

@@ -194,39 +194,42 @@ def _absences(
 ) -> list[Outcome]:
     """The changes of absences among groups that were scored before, and the ends of the events of groups that are gone
     for good; a failure is in ``result``."""
-    config = monitor.config
-    if config.absent_after is None:
-        return []
+    config, forget_after = monitor.config, pd.Timedelta(monitor.config.forget_after)
     last_seen = {}
     for group, state in states.items():
         times = [time for time in (state.last_seen, state.last_scored, seen.get(group)) if time is not None]
         if state.last_scored is not None:
             last_seen[group] = max(times)
     at = pd.DatetimeIndex([end])
-    forget_after = pd.Timedelta(config.forget_after)
+    found: list[Outcome] = []
     try:
-        expired = []
         for group, last in last_seen.items():
             if end - last - monitor.step >= forget_after:
-                tracker = EventTracker(
-                    config.events, monitor.name, group, TrackerState.from_json(states[group].tracker_json)
-                )
-                if changes := tracker.expire():
-                    expired.append(Outcome(group, changes, None, tracker.state.to_json()))
-        gone = absences(
-            monitor.name,
-            last_seen,
-            store.events(monitor.name, state="open"),
-            end=end,
-            step=monitor.step,
-            absent_after=pd.Timedelta(config.absent_after),
-            forget_after=forget_after,
-            is_excluded=lambda group: bool(covered(config.calendar.values(), group, at, "exclude")[0]),
-        )
-        return expired + [Outcome(change.event.group, [change]) for change in gone]
+                found += _expired(monitor, group, states[group])
+        if config.absent_after is not None:
+            changes = absences(
+                monitor.name,
+                last_seen,
+                store.events(monitor.name, state="open"),
+                end=end,
+                step=monitor.step,
+                absent_after=pd.Timedelta(config.absent_after),
+                forget_after=forget_after,
+                is_excluded=lambda group: bool(covered(config.calendar.values(), group, at, "exclude")[0]),
+            )
+            found += [Outcome(change.event.group, [change]) for change in changes]
     except Exception as error:  # what was scored must be committed all the same
         result.errors.append(("absences", _known_error(error, monitor.name)))
         return []
+    return found
+
+
+def _expired(monitor: Monitor, group: Group, state: GroupState) -> list[Outcome]:
+    """The end of the open event of a group that is gone for good, with the memory that it leaves."""
+    memory = TrackerState.from_json(state.tracker_json)
+    tracker = EventTracker(monitor.config.events, monitor.name, group, memory)
+    changes = tracker.expire()
+    return [Outcome(group, changes, None, tracker.state.to_json())] if changes else []
 
 
 def _known_error(error: Exception, monitor: str) -> TsdiffError:
