@@ -110,7 +110,7 @@ def test_an_incident_found_in_another_group_only_is_marked_so(make) -> None:
 
 
 def test_what_a_metric_was_and_should_have_been_is_a_sentence(labelled: Replay) -> None:
-    """Whoever is on call reads the cause before any chart."""
+    """The person on call reads the cause before any chart."""
     flat = re.sub(r"<[^>]+>", "", page(labelled)).replace("\u00a0", " ")
     assert "latency_p99_ms was 412, expected 80–121, and carries 64 % of the score." in flat
 

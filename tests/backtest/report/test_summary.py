@@ -70,7 +70,7 @@ def test_an_event_meets_an_incident_up_to_the_grace(make, event: tuple[int, int]
 
 
 def test_an_open_event_reaches_to_its_newest_row(make) -> None:
-    """An event that is still open overlaps whatever began before its newest row ended."""
+    """An event that is still open overlaps every incident that began before its newest row ended."""
     event = make.event(90, 101, open_=True)
     assert summarise(make.replay(make.group(events=[event], incidents=[make.incident(100, 150)]))).detected_incidents
     event = make.event(90, 100, open_=True)
@@ -126,7 +126,7 @@ def test_the_delay_is_the_earliest_and_never_negative(make) -> None:
 
 
 def test_a_culprit_counts_among_the_first_three_only(make) -> None:
-    """Naming the true culprit in the fourth place does not help whoever is on call."""
+    """Naming the true culprit in the fourth place does not help the person on call."""
     culprits = make.event(0, 1).culprits
     last = culprits[0].__class__("queue_depth", 0.01, 1.0, 1.0, 1.0, 1.0)
     event = make.event(100, 120, culprits=(*culprits, last))
