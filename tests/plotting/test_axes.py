@@ -1,4 +1,4 @@
-"""Axes: labels that can be told apart, round times in UTC, spans that can be seen."""
+"""Axes: labels that differ, round times in UTC, spans that can be seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture is drawn from any snapshot, looks like what it should, and needs nothing global."""
+"""The picture is drawn from any snapshot, shows the event in its place, and needs nothing global."""
 
 from __future__ import annotations
 
