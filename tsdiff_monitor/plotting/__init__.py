@@ -1,1 +1,1 @@
-"""Charts of time series for reports and messages, drawn with matplotlib."""
+"""Charts of time series for reports and messages, drawn with matplotlib, which the first of them loads."""

@@ -1,4 +1,4 @@
-"""The picture of an event: what its culprits did against what was expected of them, and the score, as one PNG.
+"""The picture of an event: its culprits against what was expected of them, and the score, as one PNG.
 
 Made for a phone: one column, few words, times in UTC. Gaps in the data stay gaps. Nothing here touches matplotlib's
 global state, so that several notifiers may draw at the same time.
@@ -6,17 +6,20 @@ global state, so that several notifiers may draw at the same time.
 
 from __future__ import annotations
 
-import io
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from tsdiff_alerts.message.phrases import SHOWN_CULPRITS, culprit_text, number_text, printable, span_text, who
 from tsdiff_monitor.events.details import Course, Snapshot, Values
 from tsdiff_monitor.events.event import Event, EventChange
+from tsdiff_monitor.plotting.axes import Layout, days, time_axis, value_axis
+from tsdiff_monitor.plotting.bands import Band, plot_values, shade
 from tsdiff_monitor.plotting.fonts import fit, font, width
+from tsdiff_monitor.plotting.marks import EXPECTED_DASHES
+from tsdiff_monitor.plotting.png import to_png
+from tsdiff_monitor.plotting.scores import plot_score
+from tsdiff_monitor.plotting.style import ON_WHITE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,14 +30,10 @@ __all__ = ["draw"]
 _WIDTH, _DPI = 4.8, 200  # inches: 960 pixels, drawn so that 9 points are readable on a phone
 _EDGE, _LEFT, _RIGHT = 0.14, 0.62, 0.24
 _HEAD, _TITLE, _PLOT, _SCORE, _GAP, _FOOT = 0.78, 0.22, 0.86, 0.6, 0.12, 0.3
-_HIGHEST = 1e100  # beyond it matplotlib's own arithmetic overflows
-_INK, _GREY, _GRID = "#1d1c1d", "#616061", "#e4e4e4"
-_EXPECTED, _ALARM = "#1264a3", "#d1242f"
-_STYLES: dict[str, dict[str, Any]] = {
-    "actual": {"color": _INK, "linewidth": 1.5},
-    "expected": {"color": _EXPECTED, "linewidth": 1.1, "linestyle": (0, (4, 2.5))},
-}
-_SCORE_TICKS = (2.0, 5.0, 10.0, 50.0, 100.0, 1e3, 1e4, 1e5, 1e6)
+_LABEL = 8  # points
+_LAYOUT = Layout(width=_WIDTH, left=_LEFT, right=_RIGHT, per_inch=1, label_size=_LABEL, label_gap=4)
+_SCORE_BINS = 300
+_INK, _GREY = ON_WHITE.actual, ON_WHITE.text
 
 
 def draw(change: EventChange) -> bytes | None:
@@ -42,127 +41,56 @@ def draw(change: EventChange) -> bytes | None:
     snapshot = change.details.snapshot
     if snapshot is None or not snapshot.score:
         return None
-    from matplotlib.figure import Figure
-
     courses = snapshot.courses[:SHOWN_CULPRITS]
     height = _HEAD + len(courses) * (_TITLE + _PLOT + _GAP) + _TITLE + _SCORE + _FOOT
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
+    figure = _LAYOUT.figure(height)
     _write_head(figure, change, height)
-    top = _HEAD
+    times, top = days(snapshot.times), _HEAD + _TITLE
     for course in courses:
-        axes = _axes(figure, height, top, _PLOT, snapshot, change.event)
+        axes = _axes(figure, top, _PLOT, snapshot, change.event)
         _write_title(axes, course.metric, _numbers(change.event, course.metric))
-        _plot_course(axes, _days(snapshot), course)
-        top += _TITLE + _PLOT + _GAP
-    axes = _axes(figure, height, top, _SCORE, snapshot, change.event)
+        shown = plot_values(axes, times, _array(course.actual), _band(times, course), ON_WHITE)
+        value_axis(axes, shown, number_text, intervals=3, digits=3)
+        time_axis(axes, ON_WHITE, labels=False, fewest=3, most=6)
+        _set_fonts(axes)
+        top += _PLOT + _GAP + _TITLE
+    axes = _axes(figure, top, _SCORE, snapshot, change.event)
     _write_title(axes, "How abnormal", "an alarm starts at 1")
-    _plot_score(axes, _days(snapshot), _array(snapshot.score))
-    _label_times(axes)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
-    return buffer.getvalue()
+    plot_score(axes, times, _array(snapshot.score), ON_WHITE, bins=_SCORE_BINS, text=number_text)
+    time_axis(axes, ON_WHITE, fewest=3, most=6)
+    _write_zone(axes)
+    _set_fonts(axes)
+    return to_png(figure, dots_per_inch=_DPI, paper=ON_WHITE.paper)
 
 
-def _axes(figure: Figure, height: float, top: float, plot: float, snapshot: Snapshot, event: Event) -> Axes:
-    """Axes ``plot`` inches high with room for a title above, ``top`` inches below the upper edge, the event shaded."""
-    from matplotlib.dates import AutoDateLocator
-
-    bottom = height - top - _TITLE - plot
-    axes = figure.add_axes((_LEFT / _WIDTH, bottom / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, plot / height))
-    axes.set_facecolor("white")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GREY)
-    axes.tick_params(length=0, pad=4)
-    end = snapshot.times[-1] + snapshot.step
-    axes.set_xlim(_day(snapshot.start), _day(end))
-    axes.xaxis.set_major_locator(AutoDateLocator(tz=UTC, minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
-    axes.tick_params(axis="x", labelbottom=False)
-    axes.grid(axis="x", color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    first, last = max(event.start, snapshot.start), min(event.end or end, end)
-    if first < last:
-        axes.axvspan(_day(first), _day(last), color=_ALARM, alpha=0.09, linewidth=0)
+def _axes(figure: Figure, top: float, plot: float, snapshot: Snapshot, event: Event) -> Axes:
+    """Axes over the snapshot's rows, ``plot`` inches high and ``top`` below the upper edge, the event shaded."""
+    start, end = snapshot.start, snapshot.times[-1] + snapshot.step
+    axes = _LAYOUT.axes(figure, top, plot, (start, end), ON_WHITE)
+    last = event.end or end
+    if event.start < end and last > start:
+        shade(axes, (event.start, last), ON_WHITE.event, ON_WHITE)
     return axes
 
 
-def _plot_course(axes: Axes, days: np.ndarray, course: Course) -> None:
-    actual, expected, lower, upper = (
-        _array(values) for values in (course.actual, course.expected, course.lower, course.upper)
-    )
-    axes.fill_between(days, lower, upper, color=_EXPECTED, alpha=0.2, linewidth=0)
-    _plot_line(axes, days, expected, **_STYLES["expected"])
-    _plot_line(axes, days, actual, **_STYLES["actual"])
-    shown = np.concatenate([part[np.isfinite(part)] for part in (actual, expected, lower, upper)])
-    if not shown.size:
-        axes.set_yticks([])
-        axes.set_ylim(0, 1)
-        return
-    low, high = float(shown.min()), float(shown.max())
-    room = (high - low) * 0.1 or abs(high) * 0.05 or 1.0
-    axes.set_ylim(low - room, high + room)
-    _label_values(axes)
+def _band(times: np.ndarray, course: Course) -> Band:
+    return Band(times, *(_array(values) for values in (course.expected, course.lower, course.upper)))
 
 
-def _plot_score(axes: Axes, days: np.ndarray, score: np.ndarray) -> None:
-    """On a scale that is linear up to the threshold at 1 and logarithmic above."""
-    drawn = _squeeze(np.clip(score, 0.0, _SCORE_TICKS[-1]))
-    top = float(np.nanmax(drawn, initial=1.3))
-    axes.fill_between(days, 0, drawn, color=_GREY, alpha=0.12, linewidth=0)
-    axes.fill_between(days, 1, drawn, where=np.nan_to_num(drawn) > 1, color=_ALARM, alpha=0.3, linewidth=0)
-    _plot_line(axes, days, drawn, color=_INK, linewidth=1.2)
-    axes.axhline(1.0, color=_ALARM, linewidth=1.0, linestyle=(0, (4, 2.5)))
-    axes.set_ylim(0, top * 1.08)
-    above = [tick for tick in _SCORE_TICKS if 1.25 < float(_squeeze(np.array(tick))) <= top]
-    ticks = [1.0, *above[-1:]]
-    positions = [float(_squeeze(np.array(tick))) for tick in ticks]
-    axes.set_yticks(positions, [number_text(tick) for tick in ticks], **font(8, _GREY))
+def _set_fonts(axes: Axes) -> None:
+    """The labels of both axes in the font that :func:`font` finds without a search."""
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set(**font(_LABEL, _GREY))
 
 
-def _plot_line(axes: Axes, days: np.ndarray, values: np.ndarray, *, color: str, **style: Any) -> None:
-    """A line with gaps where there is no value, and dots for values that stand alone."""
-    axes.plot(days, values, color=color, solid_capstyle="round", **style)
-    there = np.isfinite(values)
-    alone = there & ~np.r_[False, there[:-1]] & ~np.r_[there[1:], False]
-    if alone.any():
-        axes.plot(days[alone], values[alone], "o", color=color, markersize=2.4, markeredgewidth=0)
-
-
-def _label_values(axes: Axes) -> None:
-    """Two or three round values, with as many digits as it takes to tell them apart."""
-    from matplotlib.ticker import MaxNLocator
-
-    low, high = axes.get_ylim()
-    spot = MaxNLocator(nbins=3, min_n_ticks=2).tick_values(low, high)
-    ticks = [float(tick) for tick in spot if low <= tick <= high - 0.04 * (high - low)]  # not into the title
-    labels = [number_text(tick) for tick in ticks]
-    for digits in range(4, 9):
-        if len(set(labels)) == len(labels):
-            break
-        labels = [number_text(tick, digits) for tick in ticks]
-    axes.set_yticks(ticks, labels, **font(8, _GREY))
-
-
-def _label_times(axes: Axes) -> None:
-    from matplotlib.dates import ConciseDateFormatter
-
-    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
-        axes.xaxis.get_major_locator(),
-        tz=UTC,
-        formats=["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"],
-        zero_formats=["%Y", "%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M"],
-        show_offset=False,
-    )
-    axes.xaxis.set_major_formatter(formatter)
-    axes.tick_params(axis="x", labelbottom=True)
-    for label in axes.get_xticklabels():
-        label.set(**font(8, _GREY))
+def _write_zone(axes: Axes) -> None:
     left = (_EDGE - _LEFT) * 72
     axes.annotate("UTC", (0, 0), (left, -4), textcoords="offset points", xycoords="axes fraction", va="top",
-                  **font(8, _GREY))  # fmt: skip
+                  **font(_LABEL, _GREY))  # fmt: skip
 
 
 def _write_head(figure: Figure, change: EventChange, height: float) -> None:
-    """The headline, the time in words, and what the lines mean."""
+    """The headline, the time in words, and the meaning of the lines."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
@@ -172,16 +100,22 @@ def _write_head(figure: Figure, change: EventChange, height: float) -> None:
     write(_EDGE, 0.24, fit(_line(who(change.event)), _WIDTH - 2 * _EDGE, 9.5, bold=True), font(9.5, _INK, bold=True))
     span = f"{'abnormal' if change.event.end is None else 'was abnormal'} {span_text(change.event)}"
     write(_EDGE, 0.44, span, font(8.5, _GREY))
+    styles: dict[str, dict[str, Any]] = {
+        "actual": {"color": ON_WHITE.actual, "linewidth": 1.5},
+        "expected": {"color": ON_WHITE.expected, "linewidth": 1.2, "linestyle": EXPECTED_DASHES},
+    }
     left, top, key = _EDGE, 0.66, 0.26
     for word in ("actual", "expected", "expected range"):
         if word == "expected range":
             corner = (left / _WIDTH, 1 - (top + 0.03) / height)
-            figure.add_artist(Rectangle(corner, key / _WIDTH, 0.11 / height, facecolor=_EXPECTED, alpha=0.2))
+            figure.add_artist(
+                Rectangle(corner, key / _WIDTH, 0.11 / height, facecolor=ON_WHITE.band, alpha=ON_WHITE.band_tint)
+            )
         else:
             ends, y = (left / _WIDTH, (left + key) / _WIDTH), 1 - (top - 0.03) / height
-            figure.add_artist(Line2D(ends, (y, y), **_STYLES[word]))
-        write(left + key + 0.06, top, word, font(8, _GREY))
-        left += key + 0.22 + width(word, 8)
+            figure.add_artist(Line2D(ends, (y, y), **styles[word]))
+        write(left + key + 0.06, top, word, font(_LABEL, _GREY))
+        left += key + 0.22 + width(word, _LABEL)
 
 
 def _write_title(axes: Axes, name: str, said: str) -> None:
@@ -203,19 +137,6 @@ def _line(text: str) -> str:
     return printable(text).strip()
 
 
-def _squeeze(score: np.ndarray) -> np.ndarray:
-    return np.where(score > 1, 1 + np.log(np.fmax(score, 1)), score)
-
-
 def _array(values: Values) -> np.ndarray:
-    """``[T]`` with NaN where there is no value; what is too large to draw is drawn at the edge of what can be."""
-    array = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    return np.clip(array, -_HIGHEST, _HIGHEST)
-
-
-def _days(snapshot: Snapshot) -> np.ndarray:
-    return np.asarray(snapshot.times.as_unit("ns").asi8, dtype=np.float64) / 86_400e9
-
-
-def _day(time: pd.Timestamp) -> float:
-    return time.as_unit("ns").value / 86_400e9
+    """``[T]`` with NaN where there is no value."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

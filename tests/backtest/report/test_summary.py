@@ -70,7 +70,7 @@ def test_an_event_meets_an_incident_up_to_the_grace(make, event: tuple[int, int]
 
 
 def test_an_open_event_reaches_to_its_newest_row(make) -> None:
-    """An event that is still open overlaps everything that began before its newest row ended."""
+    """An event that is still open overlaps every incident that began before its newest row ended."""
     event = make.event(90, 101, open_=True)
     assert summarise(make.replay(make.group(events=[event], incidents=[make.incident(100, 150)]))).detected_incidents
     event = make.event(90, 100, open_=True)

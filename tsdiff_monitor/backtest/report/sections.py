@@ -14,7 +14,7 @@ from tsdiff_monitor.backtest.report.pictures import Panel, metric_panel, score_p
 from tsdiff_monitor.backtest.report.replay import GroupReplay, event_end
 from tsdiff_monitor.backtest.report.summary import Assessment, Match, Verdict
 from tsdiff_monitor.events.event import Culprit, Event
-from tsdiff_monitor.plotting.marks import Extent
+from tsdiff_monitor.plotting.axes import Extent
 from tsdiff_monitor.timeseries.frame import Frame, group_name
 from tsdiff_monitor.timeseries.scores import Expected, Scores
 
