@@ -88,7 +88,7 @@ def test_without_the_package_its_type_is_unknown(tmp_path: Path) -> None:
     assert "no notifier of type 'ntfy'" in done.stderr and "alertmanager" in done.stderr
 
 
-@pytest.mark.parametrize(("language", "number"), [("toml", 1), ("python", 4)])
+@pytest.mark.parametrize(("language", "number"), [("toml", 1), ("python", 3)])
 def test_the_code_shown_is_the_code(language: str, number: int) -> None:
     """Each piece of code on the page stands in a file of the package, as it is."""
     shown = blocks(language)
