@@ -69,7 +69,7 @@ class ConfigError(TsdiffError):
     def __init__(self, file: str, problems: list[ConfigProblem]) -> None:
         self.file = file
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
+        super().__init__("\n".join(f"{file}: {problem}" if file else str(problem) for problem in problems))
 
 
 class DataError(TsdiffError):

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tsdiff_monitor.diffusion.denoiser import AnyMetrics
 from tsdiff_monitor.diffusion.imputer import Imputer
 from tsdiff_monitor.diffusion.masks import metric_mask
+from tsdiff_monitor.diffusion.network import TimeTokenNetwork
 from tsdiff_monitor.diffusion.precondition import Preconditioner
 from tsdiff_monitor.diffusion.training import TrainingPlan, train
 from tsdiff_monitor.diffusion.two_way import TwoWayNetwork
@@ -94,6 +96,15 @@ def test_a_window_without_any_value_is_answered() -> None:
     for mask in ("target_mask", "given_mask"):
         inputs[mask][1] = False
     assert network(**inputs).isfinite().all()
+
+
+def test_only_a_network_that_says_so_takes_any_number_of_metrics() -> None:
+    """An imputer may be given padded windows where its network is for any number of metrics, and no other."""
+    two_way = TwoWayNetwork(window=8, patch=4, width=32, layers=1)
+    tied = TimeTokenNetwork(3, window=8, width=32, layers=1)
+    assert isinstance(two_way, AnyMetrics) and not isinstance(tied, AnyMetrics)
+    assert Imputer(two_way, Preconditioner()).any_metrics
+    assert not Imputer(tied, Preconditioner()).any_metrics
 
 
 def test_every_parameter_learns() -> None:

@@ -101,7 +101,7 @@ class DeliveryClient:
         except ConfigError as error:  # the file may be back, or be corrected, at the next try
             raise self.failure(str(error), "config") from error
 
-    def address(self, value: SecretStr | None, file: Path | None) -> httpx.URL:
+    def address(self, value: SecretStr | None, file: Path | None = None) -> httpx.URL:
         """The address given as a value or by file. Raises :class:`DeliveryError` when the file holds none."""
         url = parse_url(self.resolved(value, file) or "")
         if url is None:

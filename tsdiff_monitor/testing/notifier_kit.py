@@ -86,14 +86,14 @@ class HttpNotifierConformance(NotifierConformance):
 
     def test_sends_something(self) -> None:
         """A change leaves as at least one request, and success raises nothing."""
-        assert self._requests(example_change()), "no request was sent"
+        assert self.requests(example_change()), "no request was sent"
 
     def test_a_repetition_is_recognisable(self) -> None:
         """The same change carries the same identity each time, another change another one."""
-        first, again = self._requests(example_change(sequence=1)), self._requests(example_change(sequence=1))
+        first, again = self.requests(example_change(sequence=1)), self.requests(example_change(sequence=1))
         identities = [self.identity(request) for request in first]
         assert identities == [self.identity(request) for request in again], "the identity changes between deliveries"
-        other = self._requests(example_change(Change.updated, sequence=2))
+        other = self.requests(example_change(Change.updated, sequence=2))
         if identities != [None] * len(first):
             assert identities != [self.identity(request) for request in other], "two changes share an identity"
 
@@ -132,7 +132,8 @@ class HttpNotifierConformance(NotifierConformance):
         check_silent(self.secrets, error, notifier)
         return error
 
-    def _requests(self, change: EventChange) -> list[httpx.Request]:
+    def requests(self, change: EventChange) -> list[httpx.Request]:
+        """What a new notifier sends for a change, for tests of your own as well."""
         seen: list[httpx.Request] = []
 
         def handler(request: httpx.Request) -> httpx.Response:
