@@ -18,16 +18,7 @@ from tsdiff_monitor.backtest.report.replay import GroupReplay, event_end
 from tsdiff_monitor.backtest.report.summary import Match, Verdict
 from tsdiff_monitor.plotting.axes import Extent, Layout, days, time_axis, value_axis
 from tsdiff_monitor.plotting.bands import Band, outline, plot_values, shade
-from tsdiff_monitor.plotting.marks import (
-    Extent,
-    days,
-    mark,
-    outline,
-    plot_score,
-    shade,
-    time_axis,
-    value_axis,
-)
+from tsdiff_monitor.plotting.marks import mark
 from tsdiff_monitor.plotting.scores import plot_score
 from tsdiff_monitor.plotting.style import ON_PAGE
 from tsdiff_monitor.plotting.svg import to_svg
