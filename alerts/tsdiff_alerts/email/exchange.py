@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from tsdiff_alerts.email.message import mailbox
 
 if TYPE_CHECKING:
-    from tsdiff_alerts.email.notifier import EmailNotifier
+    from tsdiff_alerts.email.config import EmailConfig
 
 __all__ = ["Exchange", "Refused"]
 
@@ -27,7 +27,7 @@ class Exchange:
     """Sends ``mail``, encrypted where ``context`` is given, logged in where ``password`` is."""
 
     def __init__(
-        self, config: EmailNotifier.Config, context: ssl.SSLContext | None, password: str | None, mail: EmailMessage
+        self, config: EmailConfig, context: ssl.SSLContext | None, password: str | None, mail: EmailMessage
     ) -> None:
         self.secrets = (password, f"\0{config.username}\0{password}") if password else ()
         """Texts that no message may show."""
