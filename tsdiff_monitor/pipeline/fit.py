@@ -150,6 +150,8 @@ def _portions(
     if not isinstance(reader, GroupSelector) or getattr(monitor.model, "shared", False):
         return None
     recent = read_whole(reader, monitor.name, monitor.request(end - monitor.step * monitor.model.window, end))
+    if not reader.selects_groups:  # some readers know only when they have been asked
+        return None
     known = sorted({*store.groups(monitor.name), *recent.frames})
     if len(known) <= _AT_ONCE:
         return None

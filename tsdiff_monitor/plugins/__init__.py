@@ -23,6 +23,7 @@ from tsdiff_monitor.plugins.contracts import (
     Receipt,
     ReceiptKeeper,
     Refresher,
+    TakesQueryOptions,
     Writer,
 )
 from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
@@ -49,6 +50,7 @@ __all__ = [
     "Receipt",
     "ReceiptKeeper",
     "Refresher",
+    "TakesQueryOptions",
     "Writer",
     "call_within",
     "load_plugin",
