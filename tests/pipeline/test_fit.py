@@ -165,3 +165,27 @@ def test_a_model_that_cannot_be_stored_is_an_error_of_its_group(
     assert isinstance(error, OutputError)
     assert str(folder) in str(error)
     assert result.fitted == [WEB_2]
+
+
+class Portioned(MemoryReader):
+    """A reader that selects groups only where it is made to."""
+
+    selecting = True
+
+    @property
+    def selects_groups(self) -> bool:  # type: ignore[override]
+        """What was asked of it decides."""
+        return self.selecting and bool(self.requests)
+
+
+@pytest.mark.parametrize("selecting", [True, False])
+def test_long_histories_are_read_in_portions(make_pipeline: MakePipeline, histories: Frames, selecting: bool) -> None:
+    """64 groups at a time where the source can be asked for them, each once; else all of them at once."""
+    short = histories[WEB_1].rows(100, 120)  # too short to be fit: reading is what counts here
+    reader = Portioned({(("instance", f"web-{at:02}"),): short for at in range(70)})
+    reader.selecting = selecting
+    make_pipeline(reader, bare=True).fit(end_of(histories))
+    recent, *long = reader.requests
+    assert recent.groups is None
+    assert [one.groups and len(one.groups) for one in long] == ([64, 6] if selecting else [None])
+    assert set(reader.reads.values()) == {2}

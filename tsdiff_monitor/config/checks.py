@@ -13,6 +13,7 @@ from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
 from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.errors import ConfigProblem
+from tsdiff_monitor.plugins import TakesQueryOptions
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.settings.keys import path_text
 from tsdiff_monitor.settings.suggest import did_you_mean
@@ -135,7 +136,8 @@ def query_problems(
             at = ("monitors", name, "queries", query_name)
             if monitor.reader in readers:
                 kind, plugin = readers[monitor.reader]
-                taken: frozenset[str] = getattr(plugin, "query_options", frozenset())
+                named = plugin.query_options if isinstance(plugin, TakesQueryOptions) else ()
+                taken: frozenset[str] = frozenset(named)
                 for option in QUERY_OPTIONS:
                     if option in query.model_fields_set and option not in taken:
                         remedy = f"leave it out; it takes {', '.join(sorted(taken)) or 'no options'}"

@@ -156,6 +156,8 @@ def _portions(
     if not (isinstance(reader, GroupSelector) and reader.selects_groups) or _shares(monitor):
         return None
     recent = read_whole(reader, monitor.name, monitor.request(end - monitor.step * monitor.model.window, end))
+    if not reader.selects_groups:  # some readers know only when they have been asked
+        return None
     known = sorted({*store.groups(monitor.name), *recent.frames})
     if len(known) <= _AT_ONCE:
         return None

@@ -28,6 +28,7 @@ from tsdiff_monitor.plugins.contracts import (
     Receipt,
     ReceiptKeeper,
     Refresher,
+    TakesQueryOptions,
     Writer,
 )
 from tsdiff_monitor.plugins.registry import Kind, load_plugin, plugin_types
@@ -69,6 +70,7 @@ __all__ = [
     "Series",
     "Severity",
     "StrictModel",
+    "TakesQueryOptions",
     "Writer",
     "call_within",
     "close_plugin",

@@ -31,6 +31,7 @@ __all__ = [
     "Receipt",
     "ReceiptKeeper",
     "Refresher",
+    "TakesQueryOptions",
     "Writer",
 ]
 
@@ -41,7 +42,7 @@ _NONE = pd.Timedelta(0)
 class Query:
     """One query of a monitor: what a reader is asked for. ``expr`` is in the reader's own language.
 
-    The rest are options that a reader takes only if its class names them in ``query_options`` (a ``frozenset``);
+    The rest are options that a reader takes only if its class names them (:class:`TakesQueryOptions`);
     a configuration that gives another one is refused. ``step``: the query is asked this far apart, a multiple of the
     request's step, and each value is held over the rows until the next. ``offset``: the row at ``t`` holds the source's
     value at ``t - offset``. ``tz``: with a step of whole days, the rows of a day hold the value at that day's local
@@ -136,7 +137,8 @@ class History(Protocol):
 class GroupSelector(Protocol):
     """Optional, beside :class:`Reader`: one that reads only ``ReadRequest.groups`` from its source, at less cost.
 
-    The class says so by ``selects_groups = True``. The host then reads long histories in portions of groups.
+    The class says so by ``selects_groups = True``. The host then reads long histories in portions of groups. Where it
+    depends on the queries, it is a property: the host looks at it after it has read some rows of them.
     """
 
     @property
@@ -190,6 +192,14 @@ class NeedsPackages(Protocol):
 
     packages: ClassVar[tuple[str, ...]]
     """Top-level modules, like ``("sqlalchemy",)``."""
+
+
+@runtime_checkable
+class TakesQueryOptions(Protocol):
+    """Optional, beside :class:`Reader`: one whose class names the options of :class:`Query` that it takes."""
+
+    query_options: ClassVar[frozenset[str]]
+    """Names like ``"step"``, ``"offset"``."""
 
 
 @runtime_checkable

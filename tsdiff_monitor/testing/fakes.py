@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 import pandas as pd
 
@@ -32,8 +34,11 @@ class FakeClock:
 class MemoryReader:
     """Serves given frames. A query's ``expr`` is a series' name or a glob over them.
 
+    ``requests`` holds what it was asked, ``reads`` how often each group was read.
     ``failures`` is consumed by ``read``, one entry a call: an exception is raised, None lets the call pass.
     """
+
+    selects_groups: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class MemoryReader:
     ) -> None:
         self.frames = dict(frames)
         self.requests: list[ReadRequest] = []
+        self.reads: Counter[Group] = Counter()
         self._incidents = incidents
         self._failures = iter(failures)
 
@@ -53,6 +59,9 @@ class MemoryReader:
         _raise_next(self._failures)
         found = {}
         for group, frame in self.frames.items():
+            if request.groups is not None and group not in request.groups:
+                continue
+            self.reads[group] += 1
             samples = []
             for k, one in enumerate(frame.series):
                 query = next(

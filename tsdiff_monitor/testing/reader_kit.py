@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tsdiff_monitor.errors import SourceError
-from tsdiff_monitor.plugins import History, Reader, ReadRequest
+from tsdiff_monitor.plugins import GroupSelector, History, Reader, ReadRequest
 from tsdiff_monitor.testing.checks import check_config, check_reason, check_silent, raised
 from tsdiff_monitor.timeseries.frame import Frame
 
@@ -104,6 +104,22 @@ class ReaderConformance:
                 there = frame.observed[:, k]
                 found = _at(joined, name, frame.times[there])
                 assert np.array_equal(found, frame.values[there, k]), f"{group}: {name} differs when read in two pieces"
+
+    def test_groups_asked_for_are_those_of_a_whole_reading(self) -> None:
+        """With ``groups`` given, the frames of those groups equal those that a reading of all groups brings."""
+        request = self.request()
+        whole = self.make().read(request).frames
+        wanted = frozenset(sorted(whole)[::2])
+        reader = self.make()
+        found = reader.read(dataclasses.replace(request, groups=wanted)).frames
+        assert found.keys() >= wanted, f"{sorted(wanted - found.keys())} were asked for, and are not in the answer"
+        for group in wanted:
+            assert found[group].names == whole[group].names, f"{group}: other series when groups are asked for"
+            same = np.array_equal(found[group].values, whole[group].values, equal_nan=True)
+            assert same, f"{group}: other values when groups are asked for"
+        if isinstance(reader, GroupSelector) and reader.selects_groups:
+            others = sorted(found.keys() - wanted)
+            assert not others, f"{others} were read too, although the reader says that it selects groups"
 
     def test_an_empty_span_is_no_error(self) -> None:
         """If start and end coincide there is nothing to read, and no error."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -59,6 +61,8 @@ class FilesReader:
             if taken:
                 raise ValueError(f"the label {taken[0]!r} is set by the reader itself; choose another name")
             return labels
+
+    selects_groups: ClassVar[bool] = True
 
     def __init__(self, config: Config, context: Context) -> None:  # noqa: ARG002 (the plug-in contract)
         self._config = config
@@ -119,21 +123,33 @@ class FilesReader:
 
     def _select(self, request: ReadRequest) -> tuple[dict[Group, list[_Column]], list[str]]:
         """The metrics that the queries name, by group."""
-        sources = self._tables.load()
+        sources = self._tables.load(partial(_may_be_wanted, request.groups))
         warnings = list(dict.fromkeys(note for source in sources for note in _notes(source)))
         apart = "file" not in request.groupby and len({source.file for source in sources}) > 1
         groups: dict[Group, list[_Column]] = {}
         matched: set[str] = set()
         for source in sources:
+            group = _group(source, request.groupby)
+            if request.groups is not None and group not in request.groups:
+                continue
             picked = _pick(request.queries, source.table.names)
             matched.update(picked.values())
             for k, query in picked.items():
                 name = f"{source.file}/{source.table.names[k]}" if apart else source.table.names[k]
                 column = _Column(source, k, Series(name, source.labels, query))
-                groups.setdefault(_group(source, request.groupby), []).append(column)
+                groups.setdefault(group, []).append(column)
+        if request.groups is not None:
+            return groups, warnings  # a query may match a metric of another group
         idle = [query for query in request.queries if query.name not in matched]
         warnings += [f"the query {q.name!r} matches no metric of {self._shown}: {q.expr}" for q in idle]
         return groups, warnings
+
+
+def _may_be_wanted(groups: Collection[Group] | None, labels: Mapping[str, str]) -> bool:
+    """False where none of ``groups`` (None: all are wanted) can have these labels, which may be some of a series'."""
+    if groups is None:
+        return True
+    return any(all(labels.get(label, value) == value for label, value in group) for group in groups)
 
 
 def _pick(queries: tuple[Query, ...], names: tuple[str, ...]) -> dict[int, str]:

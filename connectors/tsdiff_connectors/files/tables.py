@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -35,16 +35,22 @@ class FileTables:
         self._lock = Lock()
         self._parsed: dict[Path, tuple[tuple[int, int], tuple[Table, ...]]] = {}
 
-    def load(self) -> list[FileTable]:
-        """Every table, in the order of the files' names. Raises :class:`SourceError`."""
+    def load(self, wanted: Callable[[Mapping[str, str]], bool] | None = None) -> list[FileTable]:
+        """Every table whose labels are ``wanted`` (None: all), in the order of the files' names.
+
+        A file none of whose tables can be wanted is not parsed. Raises :class:`SourceError`.
+        """
         with self._lock:
             paths = self._paths()
-            self._parsed = {path: self._parse(path) for path in paths}  # files that are gone leave the cache
+            labels = {path: {"file": name, **self._labels} for name, path in zip(_names(paths), paths, strict=True)}
+            chosen = [path for path in paths if wanted is None or wanted(labels[path])]
+            known = {path: self._parsed[path] for path in paths if path in self._parsed}
+            self._parsed = known | {path: self._parse(path) for path in chosen}  # files that are gone leave the cache
             found = []
-            for name, path in zip(_names(paths), paths, strict=True):
+            for path in chosen:
                 for table in self._parsed[path][1]:
                     own = {"series": table.names[0]} if table.layout == "long" else {}
-                    found.append(FileTable(name, table, {"file": name, **self._labels, **own}))
+                    found.append(FileTable(labels[path]["file"], table, {**labels[path], **own}))
             return found
 
     def _paths(self) -> list[Path]:

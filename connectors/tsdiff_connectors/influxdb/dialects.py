@@ -6,6 +6,8 @@ https://docs.influxdata.com/influxdb/v1/query_language/spec/.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pandas as pd
 
 from tsdiff_connectors.influxdb.shorthand import Matcher, Selection
@@ -73,7 +75,9 @@ def flux_from_selection(
     selection: Selection, bucket: str, start_ns: int, stop_ns: int, every: str, zone: str | None
 ) -> str:
     """The short form in Flux: one row per window and series, at the window's start (``start_ns <= t < stop_ns``)."""
-    tests = " and ".join(_flux_test(matcher) for matcher in selection.matchers)
+    tests = [_flux_test(matcher) for matcher in selection.matchers]
+    if selection.any_of is not None:
+        tests.append(_any_of(selection.any_of, _flux_test, "and", "or"))
     fields = " or ".join(f"r._field == {flux_string(name)}" for name in selection.fields)
     lines = ['import "timezone"'] if zone else []
     lines += [
@@ -82,7 +86,7 @@ def flux_from_selection(
         f"  |> filter(fn: (r) => r._measurement == {flux_string(selection.measurement)} and ({fields}))",
     ]
     if tests:
-        lines.append(f"  |> filter(fn: (r) => {tests})")
+        lines.append(f"  |> filter(fn: (r) => {' and '.join(tests)})")
     if selection.by is not None and selection.aggregate != "rate":  # rates are added up after they were taken
         columns = ", ".join(flux_string(name) for name in ("_field", *selection.by))
         lines.append(f"  |> group(columns: [{columns}])")
@@ -94,6 +98,12 @@ def flux_from_selection(
         f'  |> aggregateWindow(every: {every}, fn: {function}, createEmpty: false, timeSrc: "_start"{location})'
     )
     return "\n".join(lines)
+
+
+def _any_of(sets: Sequence[Sequence[Matcher]], test: Callable[[Matcher], str], both: str, either: str) -> str:
+    """The condition that one of the sets holds, in parentheses. ``both`` and ``either`` are the language's words."""
+    every = [f"({f' {both} '.join(test(matcher) for matcher in matchers)})" for matchers in sets]
+    return f"({f' {either} '.join(every)})"
 
 
 def _flux_test(matcher: Matcher) -> str:
@@ -121,6 +131,8 @@ def influxql_from_selection(
     columns = ", ".join(f"{_influxql_call(selection, name)} AS {influxql_name(name)}" for name in selection.fields)
     measurement = ".".join(influxql_name(name) for name in (policy, selection.measurement) if name is not None)
     tests = "".join(f" AND {_influxql_test(matcher)}" for matcher in selection.matchers)
+    if selection.any_of is not None:
+        tests += f" AND {_any_of(selection.any_of, _influxql_test, 'AND', 'OR')}"
     tags = ", *"
     if selection.by is not None and selection.aggregate != "rate":  # rates are added up after they were taken
         tags = "".join(f", {influxql_name(name)}" for name in selection.by)

@@ -15,6 +15,7 @@ from tsdiff_connectors.influxdb.config import InfluxConfig, Language
 from tsdiff_connectors.influxdb.counters import counter_rates
 from tsdiff_connectors.influxdb.dialects import duration, flux_from_selection, influxql_from_selection
 from tsdiff_connectors.influxdb.flux_client import FluxClient
+from tsdiff_connectors.influxdb.groups import of_groups
 from tsdiff_connectors.influxdb.http_source import HttpSource
 from tsdiff_connectors.influxdb.query_text import check_given, fill_in, is_given, labels_ends
 from tsdiff_connectors.influxdb.shorthand import Selection, parse_selection
@@ -65,6 +66,7 @@ class InfluxReader:
         self._config = config
         self._context = context
         self._cache = WindowCache()
+        self._selects_groups = True
         self._where = f"influxdb reader {context.name!r} ({safe_url(Address.parse(config.url).url)})"
         self._http = None if config.spoken == "flux" else HttpSource(config, context, sleep=sleep)
         self._flux = FluxClient(config, context, sleep=sleep) if config.spoken == "flux" else None
@@ -79,7 +81,15 @@ class InfluxReader:
         cannot work), ``query_error`` (the server said so in its answer), ``not_found`` (no such database or bucket),
         ``garbled``, ``duplicate``, ``too_many_series``.
         """
+        if any(is_given(query.expr, self._config.spoken) for query in request.queries):
+            self._selects_groups = False
+            request = replace(request, groups=None)  # a query in the server's language is asked as it is written
         return self._cache.read(request, self._fetch)
+
+    @property
+    def selects_groups(self) -> bool:
+        """True as long as all queries that were read are in the short form, which can be asked for some groups only."""
+        return self._selects_groups
 
     def close(self) -> None:
         """Close the connections that are kept open; safe to call twice."""
@@ -88,7 +98,7 @@ class InfluxReader:
                 source.close()
 
     def _fetch(self, request: ReadRequest) -> Reading:
-        if request.start >= request.end:
+        if request.start >= request.end or request.groups == frozenset():
             return Reading({})
         if self._config.concurrency == 1 or len(request.queries) == 1:
             brought = [self._query(query, request) for query in request.queries]
@@ -133,7 +143,7 @@ class InfluxReader:
                 (span, fill_in(query.expr, spoken, *plan.asked(span), plan.window_ns, plan.zone)) for span in plan.spans
             ]
             return _RangeQuery(plan, spoken, tuple(texts), None, labels_ends(query.expr, spoken))
-        selection = self._selection(query.expr)
+        selection = of_groups(self._selection(query.expr), request)
         before = 1 if selection.aggregate == "rate" else 0
         plan = make_plan(query, request, now_ns=now_ns, source=self._where, before=before)
         language: Language = "flux" if spoken == "flux" else "influxql"

@@ -43,7 +43,8 @@ class Selection:
     """A query in the short form, parsed.
 
     ``aggregate`` is one of :data:`AGGREGATES` or ``percentile``, then with ``percent``. Series that agree in the tags
-    ``by`` are made one, their values pooled (their rates added up); None keeps every series apart.
+    ``by`` are made one, their values pooled (their rates added up); None keeps every series apart. ``any_of``: only
+    series that match all matchers of one of these sets; None: all.
     """
 
     measurement: str
@@ -52,6 +53,7 @@ class Selection:
     aggregate: str = "mean"
     percent: float | None = None
     by: tuple[str, ...] | None = None
+    any_of: tuple[tuple[Matcher, ...], ...] | None = None
 
 
 def parse_selection(text: str) -> Selection:

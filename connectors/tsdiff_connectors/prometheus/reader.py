@@ -74,6 +74,7 @@ class PrometheusReader:
         series that are too many or cannot be distinguished.
         """
         remarks: list[str] = []
+        request = replace(request, groups=None)  # an expression's labels cannot be narrowed down from outside
         reading = self._cache.read(request, lambda asked: self._fetch(asked, remarks))
         return replace(reading, warnings=tuple(dict.fromkeys((*reading.warnings, *remarks))))
 

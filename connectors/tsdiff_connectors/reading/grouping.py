@@ -73,7 +73,7 @@ def to_frames(samples: Sequence[Samples], request: ReadRequest, *, source: str, 
     A sample goes into the cell whose interval ``[t, t + step)`` it falls in, the latest of a cell wins. A series is
     called after its query and the labels that are neither the group's nor ``__name__``: what a series is called never
     depends on which others there are. Series stand in the order of the queries, then of their names. One without any
-    value in the span is left out, and so is a group without any such series.
+    value in the span is left out, and so is a group without any such series, or that is not among the request's.
 
     Raises :class:`SourceError`, with ``source`` in its message: more than ``max_series`` series (``too_many_series``),
     a series without one of the ``groupby`` labels (``bad_request``), or two that nothing tells apart (``duplicate``).
@@ -89,6 +89,8 @@ def to_frames(samples: Sequence[Samples], request: ReadRequest, *, source: str, 
             group = tuple([(label, labels[label]) for label in groupby])
         except KeyError as error:
             raise _lacking(one, str(error.args[0]), source) from None
+        if request.groups is not None and group not in request.groups:
+            continue
         name = series_name(one.query, {label: labels[label] for label in labels.keys() - hidden})
         members = groups.setdefault(group, {})
         key = (rank[one.query], name)

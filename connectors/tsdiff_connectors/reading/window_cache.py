@@ -52,7 +52,7 @@ class WindowCache:
     from the source, with the last ``reread`` kept rows once more, since late samples may have changed them. Rows whose
     values have not come yet are asked for again until they have: all of them where the whole source is late, 15 rows
     where single series are. Any other request goes to the source whole. What a source said under a warning, or in part,
-    is passed on but not kept.
+    is passed on but not kept, and so is the answer to a request for some groups only, which goes to the source whole.
     ``max_cells`` bounds what is kept over all windows; the one that was not used for longest goes first.
     """
 
@@ -77,6 +77,8 @@ class WindowCache:
         their columns in the order of the queries and then of their names (as
         :func:`~tsdiff_connectors.reading.grouping.to_frames` makes them).
         """
+        if request.groups is not None:
+            return fetch(request)  # some groups' rows say nothing of the others'
         first, last, step = grid_ns(request)
         key = (request.queries, tuple(sorted(request.groupby)), step)
         with self._lock:

@@ -47,7 +47,7 @@ class SimulatorReader:
         """
         per_row = self._per_row(request)
         step_ms = per_row * self._step_ms
-        groups = select(self._fleet, request.queries, request.groupby)
+        groups = self._selected(request)
         columns = [column for group in groups.values() for column in group]
         first, last = _grid(request.start, step_ms), _grid(request.end, step_ms)
         values = np.empty((max(last - first, 0), len(columns)), dtype=np.float32)
@@ -79,7 +79,7 @@ class SimulatorReader:
         incident that shows in none of the selected series is left out. Raises as :meth:`read`.
         """
         step_ms = self._per_row(request) * self._step_ms
-        groups = select(self._fleet, request.queries, request.groupby)
+        groups = self._selected(request)
         found = []
         for one in occurrences(self._config, _ms(request.start), _ms(request.end)):
             metrics = reached(self._fleet, self._config.seed, self._step_ms, one)
@@ -92,6 +92,13 @@ class SimulatorReader:
                     names = tuple(column.series.name for column in source or shown)
                     found.append(plugins.LabelledSpan(group, start, end, one.incident.kind, names))
         return tuple(found)
+
+    def _selected(self, request: plugins.ReadRequest) -> dict[Group, tuple[Column, ...]]:
+        """The columns of the groups that are wanted. The fleet is simulated whole: services depend on each other."""
+        groups = select(self._fleet, request.queries, request.groupby)
+        if request.groups is None:
+            return groups
+        return {group: columns for group, columns in groups.items() if group in request.groups}
 
     def _per_row(self, request: plugins.ReadRequest) -> int:
         step_ns, own_ns = request.step.as_unit("ns").value, self._step_ms * 1_000_000

@@ -94,16 +94,17 @@ class Answer:
 
 
 def receive(
-    connection: sa.Connection, statement: Statement, groups: Groups, keys: int
+    connection: sa.Connection, statements: Sequence[Statement], groups: Groups, keys: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run a statement whose first ``keys`` columns name the group: its number ``[N]``, the others ``[N, C]``."""
+    """Run statements of like columns, whose first ``keys`` name the group: its number ``[N]``, the rest ``[N, C]``."""
     numbers: list[np.ndarray] = [np.empty(0, np.int64)]
-    columns: list[np.ndarray] = [np.empty((0, len(statement.selected_columns) - keys))]
-    with connection.execution_options(yield_per=_PART).execute(statement) as result:
-        for part in result.partitions():
-            fetched = list(zip(*part, strict=True))
-            numbers.append(np.array(groups.numbered(fetched[:keys], len(part)), np.int64))
-            columns.append(np.array(fetched[keys:], np.float64).reshape(-1, len(part)).T)
+    columns: list[np.ndarray] = [np.empty((0, len(statements[0].selected_columns) - keys))]
+    for statement in statements:
+        with connection.execution_options(yield_per=_PART).execute(statement) as result:
+            for part in result.partitions():
+                fetched = list(zip(*part, strict=True))
+                numbers.append(np.array(groups.numbered(fetched[:keys], len(part)), np.int64))
+                columns.append(np.array(fetched[keys:], np.float64).reshape(-1, len(part)).T)
     return np.concatenate(numbers), np.concatenate(columns)
 
 
@@ -131,6 +132,8 @@ def frames_of(
         values = _filled(sorted_answers, low, high, rows, len(names), (first, step, remembered))
         there = np.asarray(~np.isnan(values).all(axis=1))
         for at, number in enumerate(order[low:high]):
+            if request.groups is not None and labels[number] not in request.groups:
+                continue
             if there[at].all():
                 frames[labels[number]] = Frame(start, request.step, values[at], series)
             elif there[at].any():

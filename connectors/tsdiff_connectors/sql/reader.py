@@ -39,6 +39,7 @@ class SqlReader:
 
     Config = SqlConfig
     packages: ClassVar[tuple[str, ...]] = ("sqlalchemy",)
+    selects_groups: ClassVar[bool] = True
 
     def __init__(self, config: SqlConfig, context: Context) -> None:
         self._config = config

@@ -19,6 +19,7 @@ from tsdiff_connectors.sql.parser import parse_condition
 from tsdiff_connectors.sql.statements import Scope, Statement, before, per_interval
 from tsdiff_connectors.sql.syntax import Condition, Feature
 from tsdiff_connectors.sql.times import TimeColumn, time_column
+from tsdiff_connectors.sql.wanted import wanted_groups
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import ReadRequest
 from tsdiff_monitor.settings.durations import format_duration
@@ -65,6 +66,9 @@ def features(
     groups = Groups((last - first) // step * len(named), config.max_groups)
     lookback = pd.Timedelta(config.lookback)
     since = first - max(1, lookback.as_unit("ns").value // step) * step
+    wanted = wanted_groups(source.events, request.groupby, request.groups)
+    if not wanted:
+        return {}
     answers = []
     for by_arrival in (False, True):
         columns = [at for at, (_, feature) in enumerate(named) if feature.by_arrival == by_arrival]
@@ -78,10 +82,10 @@ def features(
                 recoverable=False,
             )
         chosen = [named[at] for at in columns]
-        scope = Scope(source.events, time, request.groupby, source.where, chosen)
+        scopes = [Scope(source.events, time, request.groupby, source.where, chosen, some) for some in wanted]
         keys = len(request.groupby)
-        numbers, found = receive(connection, per_interval(scope, first, last, step), groups, keys)
-        earlier, times = receive(connection, before(scope, since, first), groups, keys)
+        numbers, found = receive(connection, [per_interval(one, first, last, step) for one in scopes], groups, keys)
+        earlier, times = receive(connection, [before(one, since, first) for one in scopes], groups, keys)
         times = times * time.unit_ns
         answers.append(
             Answer(
@@ -112,7 +116,7 @@ def span(
     groups = Groups(0, config.max_groups)
     if keys:
         distinct: Statement = sa.select(*keys).where(*where, *(key.is_not(sa.null()) for key in keys)).distinct()
-        receive(connection, distinct, groups, len(keys))
+        receive(connection, [distinct], groups, len(keys))
     else:
         groups.numbered([], 1)
     return (int(oldest * time.unit_ns), int(newest * time.unit_ns)), groups.labelled(groupby)

@@ -27,13 +27,15 @@ Statement: TypeAlias = "sa.Select[*tuple[Any, ...]]"
 
 @dataclass(frozen=True)
 class Scope:
-    """Scope shared by all statements of a reading. ``named`` are the features with the name of their query."""
+    """Scope shared by the statements of a reading. ``named`` are the features with the name of their query."""
 
     events: Events
     time: TimeColumn
     keys: tuple[str, ...]
     where: Condition | None
     named: Sequence[tuple[str, Feature]]
+    groups: Expression | None = None
+    """The condition that chooses groups; None: all of them."""
 
 
 def per_interval(scope: Scope, first_ns: int, last_ns: int, step_ns: int) -> Statement:
@@ -75,6 +77,8 @@ def _chosen(scope: Scope, first_ns: int, last_ns: int, columns: Sequence[sa.Labe
     instant = scope.time.instant(scope.time.column).label("instant")
     selected = sa.select(*(key.label(f"key_{at}") for at, key in enumerate(keys)), instant, *columns)
     selected = selected.where(scope.time.between(first_ns, last_ns), *(key.is_not(sa.null()) for key in keys))
+    if scope.groups is not None:
+        selected = selected.where(scope.groups)
     if scope.where is not None:
         selected = selected.where(condition_sql(scope.where, scope.events, "`where`"))
     return selected.subquery("earlier")

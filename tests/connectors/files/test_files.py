@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +293,24 @@ def test_server_machines_with_their_culprits() -> None:
     first = next(one for one in found if one.group == group("machine-1-2"))
     assert first.end - first.start == (4688 - 4629) * MINUTE
     assert len(first.culprits) == 6
+
+
+def test_files_of_other_groups_are_not_opened(tmp_path: Path) -> None:
+    """Only those of the wanted groups are parsed: one that is damaged spoils the reading of its own group alone."""
+    wide(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("t,cpu\nsoon,1\n")
+    source = reader(tmp_path / "*.csv")
+    found = source.read(replace(request(), groups=frozenset({group("a")})))
+    assert (list(found.frames), found.warnings) == ([group("a")], ())
+    with pytest.raises(SourceError, match=r"b\.csv"):
+        source.read(replace(request(), groups=frozenset({group("b")})))
+    assert not source.read(replace(request(), groups=frozenset({group("c")}))).frames
+
+
+def test_a_query_that_fits_another_group_is_no_mistake(tmp_path: Path) -> None:
+    """A reading of some groups does not warn of queries for the others' metrics; one of all groups does."""
+    wide(tmp_path / "a.csv")
+    wide(tmp_path / "b.csv", disk=[1.0] * 10)
+    source, asked = reader(tmp_path / "*.csv"), request(disk="disk", nothing="nothing")
+    assert source.read(replace(asked, groups=frozenset({group("a")}))).warnings == ()
+    assert len(source.read(asked).warnings) == 1

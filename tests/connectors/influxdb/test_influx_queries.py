@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,12 @@ from tsdiff_connectors.influxdb.dialects import (
     influxql_name,
     influxql_string,
 )
+from tsdiff_connectors.influxdb.groups import of_groups
 from tsdiff_connectors.influxdb.query_text import check_given, fill_in, is_given, labels_ends
 from tsdiff_connectors.influxdb.shorthand import Matcher, Selection, parse_selection
+from tsdiff_monitor.plugins import ReadRequest
 
+HOUR = pd.Timestamp("2024-05-01T03:00:00Z")
 MINUTE = 60 * 10**9
 DAY = 1440 * MINUTE
 START, STOP = 1_714_532_400 * 10**9, 1_714_533_000 * 10**9
@@ -226,3 +230,28 @@ def test_the_short_form_is_not_taken_for_a_language(text: str) -> None:
     """Measurements may be called what they like."""
     assert not is_given(text, "flux")
     assert not is_given(text, "influxql")
+
+
+def test_groups_are_conditions_on_tags() -> None:
+    """Whatever a tag's value is, it stands as a literal; labels that are no tags of the server's choose nothing."""
+    groups = frozenset(
+        {(("_field", "f"), ("dc", 'x"'), ("host", "it's")), (("_field", "f"), ("dc", ""), ("host", "b"))}
+    )
+    minute = pd.Timedelta("1min")
+    asked = ReadRequest((), HOUR, HOUR + minute, minute, ("host", "_field", "dc"), groups)
+    selection = of_groups(parse_selection('m.f{a="b"}'), asked)
+    flux = flux_from_selection(selection, "b", START, STOP, "60s", None)
+    assert (
+        'r["a"] == "b" and ((not exists r["dc"] and r["host"] == "b") or (r["dc"] == "x\\"" and r["host"] == "it\'s"))'
+    ) in flux
+    influxql = influxql_from_selection(selection, None, START, STOP, "60s", None)
+    assert """"a" = 'b' AND (("dc" = '' AND "host" = 'b') OR ("dc" = 'x"' AND "host" = 'it\\'s')) GROUP""" in influxql
+
+
+def test_all_groups_are_no_condition() -> None:
+    """So are no labels to tell them by, and more groups than a query should name."""
+    selection, minute = parse_selection("m.f"), pd.Timedelta("1min")
+    many = frozenset({(("host", str(at)),) for at in range(1001)})
+    for groupby, groups in ((("host",), None), ((), frozenset({()})), (("host",), many)):
+        asked = ReadRequest((), HOUR, HOUR + minute, minute, groupby, groups)
+        assert of_groups(selection, asked) == selection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -333,3 +334,39 @@ def test_an_answer_that_is_too_large_is_cut_off(two_hosts: str, influx1_server: 
     with pytest.raises(SourceError, match="max_response_bytes") as caught:
         source.read(request(Query("q", "SELECT idle FROM cpu WHERE $timeFilter GROUP BY *"), rows=60))
     assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize("expr", ["cpu.idle", "cpu.idle | p90 by (host)", "cpu.idle | rate by (host)"])
+def test_only_the_groups_asked_for_are_sent(influx1_server: str, two_hosts: str, expr: str) -> None:
+    """The server brings the rows of the wanted group alone, and they are those of a reading of all groups."""
+    upstream, sizes = httpx.Client(base_url=influx1_server), []
+
+    def passed_on(asked: Any) -> Reply:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = upstream.post(asked.path, content=asked.body, headers=form).content
+        sizes.append((b'"host":"a"' in body, b'"host":"b"' in body))
+        return Reply((body,))
+
+    replay = Replay(passed_on)
+    try:
+        source = reader(replay.url, two_hosts)
+        asked = request(Query("q", expr), groupby=("host",))
+        whole = source.read(asked).frames
+        found = source.read(replace(asked, groups=frozenset({(("host", "b"),)}))).frames
+    finally:
+        replay.close()
+        upstream.close()
+    assert sizes == [(True, True), (False, True)]
+    assert list(found) == [(("host", "b"),)]
+    np.testing.assert_array_equal(found[("host", "b"),].values, whole[("host", "b"),].values)
+    assert source.selects_groups
+
+
+def test_queries_in_the_servers_language_are_asked_as_they_are(influx1_server: str, two_hosts: str) -> None:
+    """They cannot be narrowed down to groups: the reader says so once it has met one, and leaves others out itself."""
+    source = reader(influx1_server, two_hosts)
+    text = "SELECT mean(idle) AS value FROM cpu WHERE $timeFilter GROUP BY time($interval), host"
+    asked = request(Query("q", text), groupby=("host",))
+    found = source.read(replace(asked, groups=frozenset({(("host", "b"),)}))).frames
+    assert found[("host", "b"),].values.tolist() == source.read(asked).frames[("host", "b"),].values.tolist()
+    assert not source.selects_groups

@@ -245,3 +245,15 @@ def test_answers_are_those_of_the_source(
     for first, rows in spans:
         asked = request(first, first + rows)
         same(cache.read(asked, source.fetch), Source(values).fetch(asked))
+
+
+def test_a_reading_of_some_groups_leaves_the_window_alone() -> None:
+    """It goes to the source whole and is not kept: the next reading of all groups goes on from the last one."""
+    source, cache = steady(), WindowCache(reread=2)
+    cache.read(request(0, 30), source.fetch)
+    some = dataclasses.replace(request(0, 31), groups=frozenset({(("host", "a"),)}))
+    assert list(cache.read(some, source.fetch).frames) == [(("host", "a"),)]
+    cells = cache.cells
+    whole = cache.read(request(1, 31), source.fetch)
+    assert (source.asked[1:], cells) == ([(0, 31), (28, 31)], 30 * 4)
+    same(whole, steady().fetch(request(1, 31)))

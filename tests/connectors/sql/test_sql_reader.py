@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
+from sqlalchemy import event
 
 from tests.connectors.sql.sql_events import DATABASES, HOUR, Store, new_store, only, request, seconds
 from tsdiff_connectors.sql import SqlReader
@@ -21,6 +22,7 @@ from tsdiff_connectors.sql.syntax import FUNCTIONS
 from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Context
 from tsdiff_monitor.testing.checks import check_silent
+from tsdiff_monitor.timeseries.frame import Frame, Group
 
 COLUMNS = {
     "t": sa.BigInteger,
@@ -268,3 +270,71 @@ def test_the_page_is_complete() -> None:
     rows = "\n".join(line.split(" | ")[0] for line in page.splitlines() if line.startswith("| `"))
     for word in (*SqlReader.Config.model_fields, *FUNCTIONS):
         assert f"`{word}`" in rows or f"`{word}(" in rows, f"docs/sql.md does not document {word}"
+
+
+def statements_of(
+    source: SqlReader, groupby: tuple[str, ...], queries: Mapping[str, str], groups: frozenset[Group]
+) -> tuple[Mapping[Group, Frame], list[tuple[str, Any]]]:
+    """The frames of a reading, and the statements over events with their parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(*called: Any) -> None:
+        seen.append((called[2], called[3]))
+
+    event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        frames = source.read(replace(request(5, groupby, **queries), groups=groups)).frames
+    finally:
+        event.remove(sa.Engine, "before_cursor_execute", note)
+    return frames, [one for one in seen if "earlier" in one[0]]
+
+
+KEYS = {"t": sa.BigInteger, "n": sa.Integer, "name": sa.Text, "ok": sa.Boolean, "share": sa.Double, "code": sa.CHAR(4)}
+QUERIES = {"count": "count", "since": "seconds_since_last"}
+
+
+@pytest.fixture
+def keyed(store: Store) -> Store:
+    """A table ``keyed`` of events whose keys are of every kind, some of them NULL."""
+    keys = [
+        {"n": at % 3, "name": ("it's", "1", "b'x'", None)[at % 4], "ok": at % 2 == 0, "share": at / 7, "code": f"c{at}"}
+        for at in range(8)
+    ]
+    store.make(KEYS, [{"t": seconds(at / 2), **key} for at, key in enumerate(keys)], "keyed")
+    return store
+
+
+@pytest.mark.parametrize("groupby", [("n",), ("name",), ("ok",), ("share",), ("code",), ("name", "n"), ("share", "n")])
+def test_the_groups_asked_for_are_those_of_a_whole_reading(keyed: Store, groupby: tuple[str, ...]) -> None:
+    """Keys of any kind: the frames of the wanted groups are those of a reading of all, to the bit, and no others."""
+    source = keyed.reader(table="keyed")
+    whole = source.read(request(5, groupby, **QUERIES)).frames
+    assert len(whole) > 1
+    for wanted in (sorted(whole)[:1], sorted(whole)[1:]):
+        found = source.read(replace(request(5, groupby, **QUERIES), groups=frozenset(wanted))).frames
+        assert list(found) == wanted
+        for group, frame in found.items():
+            np.testing.assert_array_equal(frame.values, whole[group].values)
+            assert frame.series == whole[group].series
+
+
+def test_groups_are_asked_of_the_database(keyed: Store) -> None:
+    """Their keys stand in the statements as parameters, and events of others are never fetched."""
+    wanted = frozenset({(("name", "it's"),), (("name", "'; DROP TABLE keyed --"),)})
+    frames, asked = statements_of(keyed.reader(table="keyed"), ("name",), QUERIES, wanted)
+    assert set(frames) == {(("name", "it's"),)} and len(asked) == 2
+    for statement, parameters in asked:
+        assert "DROP" not in statement and " IN (" in statement
+        assert "it's" in (parameters.values() if isinstance(parameters, dict) else parameters)
+
+
+def test_many_groups_are_asked_for_in_portions(keyed: Store) -> None:
+    """No statement grows beyond what a database takes; those without events, and no groups at all, are no error."""
+    many = frozenset((("n", str(at)), ("name", "1")) for at in range(1200))
+    frames, asked = statements_of(keyed.reader(table="keyed"), ("n", "name"), {"q": "count"}, many)
+    assert set(frames) == {(("n", "1"), ("name", "1")), (("n", "2"), ("name", "1"))}
+    assert len(asked) == 2 * 3
+    huge = frozenset({(("n", str(10**30)),), (("n", "many"),)})
+    assert not statements_of(keyed.reader(table="keyed"), ("n",), {"q": "count"}, huge)[0]
+    nothing, asked = statements_of(keyed.reader(table="keyed"), ("n",), {"q": "count"}, frozenset())
+    assert (nothing, asked) == ({}, [])
