@@ -152,7 +152,7 @@ def _prepare(folder: Path, sizes: _Sizes) -> None:
 
 
 def _measure(folder: Path, sizes: _Sizes) -> dict[str, float]:
-    models = ModelStore(folder / "models")
+    models = ModelStore(folder / "models", kept=max(sizes.groups, 1))
     window = models.get(_MONITOR, _groups(sizes)[0]).window
     before = _resident_mib()
     frames = _frames(sizes, 2 * window + sizes.ticks + 2)
