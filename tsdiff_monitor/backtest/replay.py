@@ -76,10 +76,10 @@ class _Collector:
         self.batches: dict[Group, list[ScoreBatch]] = {}
 
     def write(self, batch: ScoreBatch) -> None:
-        kept = self.batches.setdefault(batch.group, [])
-        while kept and kept[-1].frame.start >= batch.frame.start:
-            kept.pop()
-        kept.append(batch)
+        batches = self.batches.setdefault(batch.group, [])
+        while batches and batches[-1].frame.start >= batch.frame.start:
+            batches.pop()
+        batches.append(batch)
 
     def close(self) -> None:
         return
@@ -136,7 +136,7 @@ def replay(
         if group_name(group) not in reported
     )
     groups = _groups(pipeline, collector, incidents, progress)
-    found = Replay(
+    outcome = Replay(
         title=title,
         monitor=pipeline.name,
         alarms_per_week=pipeline.monitor.alarms_per_week,
@@ -146,7 +146,7 @@ def replay(
         groups=groups,
         notes=(*notes, *dict.fromkeys(warnings)),
     )
-    return found, list({(where, str(error)): (where, error) for where, error in errors}.values())
+    return outcome, list({(where, str(error)): (where, error) for where, error in errors}.values())
 
 
 def _incidents(pipeline: Pipeline, spans: Spans) -> tuple[LabelledSpan, ...] | None:
@@ -167,15 +167,15 @@ def _groups(
     groups = []
     for group, batches in sorted(collector.batches.items()):
         frame, scores = _joined(batches)
-        own = tuple(sorted((e for e in events if e.group == group), key=lambda e: (e.start, e.id)))
+        of_group = tuple(sorted((e for e in events if e.group == group), key=lambda e: (e.start, e.id)))
         evidence = {}
-        for event in own:
+        for event in of_group:
             if event in shown:
                 evidence[event.id] = _evidence(pipeline, event, frame, scores)
                 done += 1
                 progress("explaining events", done, len(shown))
-        labelled = None if incidents is None else tuple(one for one in incidents if one.group == group)
-        groups.append(GroupReplay(group, frame, scores, own, labelled, evidence))
+        labelled = None if incidents is None else tuple(incident for incident in incidents if incident.group == group)
+        groups.append(GroupReplay(group, frame, scores, of_group, labelled, evidence))
     return tuple(groups)
 
 

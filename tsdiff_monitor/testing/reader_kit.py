@@ -102,8 +102,10 @@ class ReaderConformance:
             joined = rows[0] if len(rows) == 1 else rows[0].concat(rows[1])
             for k, name in enumerate(frame.names):
                 there = frame.observed[:, k]
-                found = _at(joined, name, frame.times[there])
-                assert np.array_equal(found, frame.values[there, k]), f"{group}: {name} differs when read in two pieces"
+                actual = _at(joined, name, frame.times[there])
+                assert np.array_equal(actual, frame.values[there, k]), (
+                    f"{group}: {name} differs when read in two pieces"
+                )
 
     def test_an_empty_span_is_no_error(self) -> None:
         """If start and end coincide there is nothing to read, and no error."""
