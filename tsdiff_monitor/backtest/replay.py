@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
+from tsdiff_monitor.backtest.report.replay import EventRows, GroupReplay, Replay
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.pipeline.pipeline import Pipeline
@@ -192,7 +192,7 @@ def _joined(batches: list[ScoreBatch]) -> tuple[Frame, Scores]:
     )
 
 
-def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) -> Evidence:
+def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) -> EventRows:
     """The rows around an event with what its culprits should have been, given all the other metrics."""
     detector = pipeline.models.get(pipeline.name, event.group)
     end = event.end or event.last
@@ -203,4 +203,4 @@ def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) ->
     expected = detector.expected(frame.rows(context, last), names, first=first - context)
     part = Scores(scores.times[first:last], scores.series, scores.score[first:last], scores.attribution[first:last])
     shown = frame.rows(first, last).select([series.name for series in expected.series])
-    return Evidence(shown, part, expected)
+    return EventRows(shown, part, expected)
