@@ -26,7 +26,7 @@ def load_plugin(kind: Kind, type_name: str, *, key: str = "", file: str = "") ->
     for point in entry_points(group=f"tsdiff_monitor.{kind}", name=type_name):
         try:
             loaded = point.load()
-        except Exception as error:  # a third-party module may fail in any way; the user must learn which
+        except Exception as error:  # a stranger's module may fail in any way; the user must learn which
             problem = ConfigProblem(key, f"the plug-in {type_name!r} ({point.value}) cannot be loaded: {error}")
             raise ConfigError(file, [problem]) from error
         if not isinstance(loaded, type):
