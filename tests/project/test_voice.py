@@ -31,6 +31,7 @@ _ROOMS = (
     "tsdiff_monitor/errors.py",
     "tsdiff_monitor/events",
     "tsdiff_monitor/injection",
+    "tsdiff_monitor/plugins",
     "tsdiff_monitor/rehearsal",
     "tsdiff_monitor/settings",
     "tsdiff_monitor/system",

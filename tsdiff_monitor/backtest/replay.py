@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
+from tsdiff_monitor.backtest.report.replay import EventRows, GroupReplay, Replay
 from tsdiff_monitor.errors import DataError, TsdiffError
 from tsdiff_monitor.events.event import Event
 from tsdiff_monitor.pipeline.pipeline import Pipeline
@@ -76,10 +76,10 @@ class _Collector:
         self.batches: dict[Group, list[ScoreBatch]] = {}
 
     def write(self, batch: ScoreBatch) -> None:
-        kept = self.batches.setdefault(batch.group, [])
-        while kept and kept[-1].frame.start >= batch.frame.start:
-            kept.pop()
-        kept.append(batch)
+        batches = self.batches.setdefault(batch.group, [])
+        while batches and batches[-1].frame.start >= batch.frame.start:
+            batches.pop()
+        batches.append(batch)
 
     def close(self) -> None:
         return
@@ -137,7 +137,7 @@ def replay(
         if group_name(group) not in reported
     )
     groups = _groups(pipeline, collector, incidents, progress)
-    found = Replay(
+    outcome = Replay(
         title=title,
         monitor=pipeline.name,
         alarms_per_week=pipeline.monitor.alarms_per_week,
@@ -147,7 +147,7 @@ def replay(
         groups=groups,
         notes=(*notes, *dict.fromkeys(warnings)),
     )
-    return found, list({(where, str(error)): (where, error) for where, error in errors}.values())
+    return outcome, list({(where, str(error)): (where, error) for where, error in errors}.values())
 
 
 def _standing() -> float:
@@ -173,15 +173,15 @@ def _groups(
     groups = []
     for group, batches in sorted(collector.batches.items()):
         frame, scores = _joined(batches)
-        own = tuple(sorted((e for e in events if e.group == group), key=lambda e: (e.start, e.id)))
+        of_group = tuple(sorted((e for e in events if e.group == group), key=lambda e: (e.start, e.id)))
         evidence = {}
-        for event in own:
+        for event in of_group:
             if event in shown:
                 evidence[event.id] = _evidence(pipeline, event, frame, scores)
                 done += 1
                 progress("explaining events", done, len(shown))
-        labelled = None if incidents is None else tuple(one for one in incidents if one.group == group)
-        groups.append(GroupReplay(group, frame, scores, own, labelled, evidence))
+        labelled = None if incidents is None else tuple(incident for incident in incidents if incident.group == group)
+        groups.append(GroupReplay(group, frame, scores, of_group, labelled, evidence))
     return tuple(groups)
 
 
@@ -198,7 +198,7 @@ def _joined(batches: list[ScoreBatch]) -> tuple[Frame, Scores]:
     )
 
 
-def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) -> Evidence:
+def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) -> EventRows:
     """The rows around an event with what its culprits should have been, given all the other metrics."""
     detector = pipeline.models.get(pipeline.name, event.group)
     end = event.end or event.last
@@ -209,4 +209,4 @@ def _evidence(pipeline: Pipeline, event: Event, frame: Frame, scores: Scores) ->
     expected = detector.expected(frame.rows(context, last), names, first=first - context)
     part = Scores(scores.times[first:last], scores.series, scores.score[first:last], scores.attribution[first:last])
     shown = frame.rows(first, last).select([series.name for series in expected.series])
-    return Evidence(shown, part, expected)
+    return EventRows(shown, part, expected)

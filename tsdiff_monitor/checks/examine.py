@@ -45,7 +45,7 @@ def examine(
             reading = pipeline.reader.read(dataclasses.replace(whole, queries=(query,)))
             frames = {group: frame for group, frame in reading.frames.items() if frame.observed.any()}
             several = len(frames) > 1
-            found = measured(frames, {group: group_name(group) if several else "" for group in frames})
+            measures = measured(frames, {group: group_name(group) if several else "" for group in frames})
         except TsdiffError as error:
             yield Examined(pipeline.name, query.name, clock() - began, error=error)
             continue
@@ -54,5 +54,5 @@ def examine(
             yield Examined(pipeline.name, query.name, clock() - began, error=failure)
             continue
         partial = SourceError("the source gave only part of an answer", reason="partial") if reading.partial else None
-        advice = findings(query.name, pipeline.monitor, pipeline.model, found, now=now, offset=pipeline.offset)
-        yield Examined(pipeline.name, query.name, clock() - began, found, tuple(advice), reading.warnings, partial)
+        advice = findings(query.name, pipeline.monitor, pipeline.model, measures, now=now, offset=pipeline.offset)
+        yield Examined(pipeline.name, query.name, clock() - began, measures, tuple(advice), reading.warnings, partial)

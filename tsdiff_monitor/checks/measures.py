@@ -110,8 +110,8 @@ def _newest(frame: Frame) -> pd.Timestamp | None:
 
 def _spacing(column: np.ndarray) -> int:
     """Rows between values that are news: later ones that repeat the one before are not."""
-    at = np.flatnonzero(~np.isnan(column))
-    fresh = at[np.flatnonzero(np.diff(column[at], prepend=np.nan) != 0)]
+    known = np.flatnonzero(~np.isnan(column))
+    fresh = known[np.flatnonzero(np.diff(column[known], prepend=np.nan) != 0)]
     return int(np.median(np.diff(fresh))) if fresh.size > 2 else 1
 
 
@@ -138,20 +138,20 @@ def _alike(values: np.ndarray) -> list[tuple[int, int]]:
 
 def _period(groups: list[tuple[Group, Frame]]) -> pd.Timedelta | None:
     """The period that most groups share."""
-    found: list[pd.Timedelta] = []
+    periods: list[pd.Timedelta] = []
     for _, frame in groups:
         values = frame.values[-_MOST_ROWS:, :_MOST_SERIES]
         natural = [int(span / frame.step) for span in _NATURAL if span % frame.step == pd.Timedelta(0)]
         rows = dominant_period(values, natural) if len(values) else None
         if rows is not None:
-            found.append(frame.step * rows)
-    return pd.Series(found).mode().iloc[0] if 2 * len(found) > len(groups) else None
+            periods.append(frame.step * rows)
+    return pd.Series(periods).mode().iloc[0] if 2 * len(periods) > len(groups) else None
 
 
 def _labels(frames: Mapping[Group, Frame]) -> dict[str, int]:
     values: dict[str, set[str]] = {}
     for frame in frames.values():
-        for one in frame.series:
-            for label, value in one.labels.items():
+        for series in frame.series:
+            for label, value in series.labels.items():
                 values.setdefault(label, set()).add(value)
-    return {label: len(found) for label, found in sorted(values.items())}
+    return {label: len(seen) for label, seen in sorted(values.items())}

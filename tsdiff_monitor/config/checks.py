@@ -56,9 +56,9 @@ def reference_problems(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[Co
                 known = sections[section]
                 if not isinstance(name, str) or name in known or (key == "model" and name == DEFAULT_MODEL):
                     continue
-                at = path_text("monitors", monitor, key, *(() if position is None else (position,)))
+                where = path_text("monitors", monitor, key, *(() if position is None else (position,)))
                 remedy = did_you_mean(name, known, section) if known else f"add it to the section `{section}`"
-                yield ConfigProblem(at, f"there is no {section[:-1]} named {name!r}", remedy)
+                yield ConfigProblem(where, f"there is no {section[:-1]} named {name!r}", remedy)
 
 
 def route_problems(settings: Mapping[str, Any], notifiers: Mapping[str, Any]) -> Iterator[ConfigProblem]:
@@ -68,11 +68,11 @@ def route_problems(settings: Mapping[str, Any], notifiers: Mapping[str, Any]) ->
         named = route.get("notifiers") if isinstance(route, dict) else None
         for position, name in enumerate(named if isinstance(named, list) else []):
             if isinstance(name, str) and name not in notifiers:
-                at = path_text("settings", "routes", number, "notifiers", position)
+                where = path_text("settings", "routes", number, "notifiers", position)
                 remedy = (
                     did_you_mean(name, notifiers, "notifiers") if notifiers else "add it to the section `notifiers`"
                 )
-                yield ConfigProblem(at, f"there is no notifier named {name!r}", remedy)
+                yield ConfigProblem(where, f"there is no notifier named {name!r}", remedy)
 
 
 def timing_problems(
@@ -121,8 +121,8 @@ def retention_problems(settings: Settings, models: Mapping[str, ModelConfig]) ->
     """Fit windows that reach back beyond the events that are kept: deleted incidents would be learned as normal."""
     for name, model in models.items():
         if model.fit_window > settings.keep_events:
-            kept = format_duration(settings.keep_events)
-            problem = f"reaches back further than events are kept, {kept}: deleted incidents would be learned"
+            limit = format_duration(settings.keep_events)
+            problem = f"reaches back further than events are kept, {limit}: deleted incidents would be learned"
             remedy = f"raise settings.keep_events to {format_duration(model.fit_window)} or more, or shorten it"
             yield ConfigProblem(path_text("models", name, "fit_window"), problem, remedy)
 
@@ -133,7 +133,7 @@ def query_problems(
     """Options of queries that the reader does not know, or that do not fit the step; ``readers``: type and class."""
     for name, monitor in monitors.items():
         for query_name, query in monitor.queries.items():
-            at = ("monitors", name, "queries", query_name)
+            where = ("monitors", name, "queries", query_name)
             if monitor.reader in readers:
                 kind, plugin = readers[monitor.reader]
                 named = plugin.query_options if isinstance(plugin, TakesQueryOptions) else ()
@@ -141,12 +141,14 @@ def query_problems(
                 for option in QUERY_OPTIONS:
                     if option in query.model_fields_set and option not in taken:
                         remedy = f"leave it out; it takes {', '.join(sorted(taken)) or 'no options'}"
-                        yield ConfigProblem(path_text(*at, option), f"readers of type {kind!r} do not know it", remedy)
+                        yield ConfigProblem(
+                            path_text(*where, option), f"readers of type {kind!r} do not know it", remedy
+                        )
             if query.step is not None and (query.step < monitor.step or query.step % monitor.step):
                 problem = f"must be a multiple of the monitor's step, {format_duration(monitor.step)}"
                 yield ConfigProblem(
-                    path_text(*at, "step"), problem, "a query can be coarser than its monitor, not finer"
+                    path_text(*where, "step"), problem, "a query can be coarser than its monitor, not finer"
                 )
             if query.tz is not None and (query.step or monitor.step) % timedelta(days=1):
                 problem = "has no effect on steps that are not whole days"
-                yield ConfigProblem(path_text(*at, "tz"), problem, "give the query `step: 1d`, or leave `tz` out")
+                yield ConfigProblem(path_text(*where, "tz"), problem, "give the query `step: 1d`, or leave `tz` out")

@@ -86,8 +86,8 @@ def _check_keys(node: yaml.Node, path: keys.KeyPath) -> Iterator[ConfigProblem]:
     for key, value in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode) or not str(key.value).strip():
-            at = keys.path_text(*path)
-            raise yaml.MarkedYAMLError(problem=f"a key of `{at}` is not a text", problem_mark=key.start_mark)
+            where = keys.path_text(*path)
+            raise yaml.MarkedYAMLError(problem=f"a key of `{where}` is not a text", problem_mark=key.start_mark)
         if key.tag != _TAG + "merge":
             key.tag = _TAG + "str"
         if key.value in lines:

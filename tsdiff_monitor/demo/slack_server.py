@@ -110,7 +110,7 @@ class DemoSlack:
 
     def _attach(self, given: Mapping[str, Any]) -> dict[str, Any]:
         files = json.loads(given["files"])
-        self._posts[given["thread_ts"]].pictures += [self._uploads[one["id"]] for one in files]
+        self._posts[given["thread_ts"]].pictures += [self._uploads[file["id"]] for file in files]
         return {"files": files}
 
 
@@ -125,9 +125,9 @@ def plain_message(post: Post) -> str:
                 for text in texts
             )
         )
-    said = [f"  ↳ {_plain(text)}" for text in post.thread]
-    said += [f"  ↳ picture of actual against expected, {size / 1000:.0f} kB" for size in post.pictures]
-    return "\n\n".join([*parts, *(["\n".join(said)] if said else [])])
+    replies = [f"  ↳ {_plain(text)}" for text in post.thread]
+    replies += [f"  ↳ picture of actual against expected, {size / 1000:.0f} kB" for size in post.pictures]
+    return "\n\n".join([*parts, *(["\n".join(replies)] if replies else [])])
 
 
 def _plain(markup: str) -> str:

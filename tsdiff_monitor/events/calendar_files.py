@@ -24,16 +24,18 @@ class CalendarFiles:
     def refresh(self, path: Path) -> DataError | None:
         """Read the file if it has changed; gives what is wrong with it, and keeps its last content then."""
         with self._lock:
-            stamp, kept = self._kept.setdefault(path, (None, None))
+            stamp, calendar = self._kept.setdefault(path, (None, None))
             try:
                 status = path.stat()
                 newest = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if newest != stamp:
                     self._kept[path] = (newest, _parsed(path.read_bytes()))
             except OSError as error:
-                return _failure(path, f"the calendar cannot be read ({error.strerror or error})", kept, "correct `ics`")
+                return _failure(
+                    path, f"the calendar cannot be read ({error.strerror or error})", calendar, "correct `ics`"
+                )
             except Exception as error:  # the parser raises many kinds on garbled text
-                return _failure(path, f"is no iCalendar file ({str(error)[:200]})", kept, "export it again")
+                return _failure(path, f"is no iCalendar file ({str(error)[:200]})", calendar, "export it again")
         return None
 
     def get(self, path: Path) -> Any | None:
@@ -53,6 +55,6 @@ def _parsed(content: bytes) -> Any:
     return calendar
 
 
-def _failure(path: Path, wrong: str, kept: Any | None, remedy: str) -> DataError:
-    use = "until it can be used it counts as empty" if kept is None else "its last content stays in use"
+def _failure(path: Path, wrong: str, calendar: Any | None, remedy: str) -> DataError:
+    use = "until it can be used it counts as empty" if calendar is None else "its last content stays in use"
     return DataError(f"{path}: {wrong}; {use}; {remedy}")

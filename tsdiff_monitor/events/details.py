@@ -91,8 +91,8 @@ class Details:
         picture, snapshot = raw.get("snapshot"), None
         if picture is not None:
             courses = tuple(
-                Course(one["metric"], *(tuple(one[part]) for part in ("actual", "expected", "lower", "upper")))
-                for one in picture["courses"]
+                Course(course["metric"], *(tuple(course[part]) for part in ("actual", "expected", "lower", "upper")))
+                for course in picture["courses"]
             )
             step = pd.Timedelta(seconds=picture["step_seconds"])
             snapshot = Snapshot(pd.Timestamp(picture["start"]), step, tuple(picture["score"]), courses)

@@ -44,7 +44,7 @@ def group_events(
     ``sequence_of``: the number of an incident's newest stored change. Committing only some of the changes and asking
     again with the rest gives the same incidents.
     """
-    found = Grouping()
+    grouping = Grouping()
     within = max(pd.Timedelta(policy.incident_within), 2 * step)
     stored = {event.id: event for event in known}
     incidents = {event.id: event for event in stored.values() if event.members}
@@ -73,15 +73,15 @@ def group_events(
             reported = [change for change in batch if of.get(change.event.id) == name]
             before = incidents[name]
             after = _as_it_is(before, joining.get(name, []), events, time)
-            if any(one.event in coming for one in after.members):
+            if any(member.event in coming for member in after.members):
                 after = dataclasses.replace(after, end=None, reason=None)
             change = _change(before, after, joined=name in joining, update_every=policy.update_every)
             if change is not None:
                 incidents[name] = after
                 sequences[name] = sequences.get(name, sequence_of(name)) + 1
-                found.incidents.append((EventChange(change, after, sequences[name]), reported))
-        found.suppressed |= {c.key for c in batch if c.event.id in of and c.change is not Change.resolved}
-    return found
+                grouping.incidents.append((EventChange(change, after, sequences[name]), reported))
+        grouping.suppressed |= {c.key for c in batch if c.event.id in of and c.change is not Change.resolved}
+    return grouping
 
 
 def labelled_events(feedback: Mapping[str, Feedback], events: Sequence[Event]) -> dict[str, Feedback]:
@@ -94,7 +94,7 @@ def labelled_events(feedback: Mapping[str, Feedback], events: Sequence[Event]) -
 
 def _loose(events: Iterable[Event], of: Mapping[str, str], since: pd.Timestamp, until: pd.Timestamp) -> list[Event]:
     """Open events in no incident, confirmed from ``since`` to ``until``: replayed rows may see later ones."""
-    return [one for one in events if one.end is None and one.id not in of and since < one.confirmed <= until]
+    return [event for event in events if event.end is None and event.id not in of and since < event.confirmed <= until]
 
 
 def _joining(
@@ -105,12 +105,14 @@ def _joining(
     until: pd.Timestamp,
 ) -> dict[str, list[Event]]:
     """The ``loose`` events that each incident takes."""
-    found: dict[str, list[Event]] = {}
+    joining: dict[str, list[Event]] = {}
     for event in loose:
-        place = next((one for one in incidents.values() if _takes(one, event, events, since, until)), None)
+        place = next(
+            (incident for incident in incidents.values() if _takes(incident, event, events, since, until)), None
+        )
         if place is not None:
-            found.setdefault(place.id, []).append(event)
-    return found
+            joining.setdefault(place.id, []).append(event)
+    return joining
 
 
 def _takes(
@@ -122,7 +124,7 @@ def _takes(
     """
     if incident.kind != event.kind or incident.end is not None or incident.confirmed > until:
         return False
-    near = (events[one.event].confirmed for one in incident.members if one.event in events)
+    near = (events[member.event].confirmed for member in incident.members if member.event in events)
     return set(incident.group) <= set(event.group) and any(since < confirmed <= until for confirmed in near)
 
 
@@ -143,11 +145,11 @@ def _begun(events: Sequence[Event], time: pd.Timestamp) -> Event:
 
 def _as_it_is(incident: Event, joining: Sequence[Event], events: Mapping[str, Event], time: pd.Timestamp) -> Event:
     """The incident with more members, as they all are by now."""
-    more = sorted((Member(event.id, event.group) for event in joining), key=lambda one: one.group)
+    more = sorted((Member(event.id, event.group) for event in joining), key=lambda member: member.group)
     members = (*incident.members, *more)
-    parts = [events[one.event] for one in members if one.event in events]
-    peaks = [(one.peak, one.peak_time) for one in (incident, *parts)]
-    peak, peak_time = max(peaks, key=lambda one: (one[0], -one[1].value))
+    parts = [events[member.event] for member in members if member.event in events]
+    peaks = [(part.peak, part.peak_time) for part in (incident, *parts)]
+    peak, peak_time = max(peaks, key=lambda peak: (peak[0], -peak[1].value))
     over = all(part.end is not None for part in parts)
     last = max(parts, key=lambda part: (part.end or part.last, part.id))
     return dataclasses.replace(
@@ -167,12 +169,12 @@ def _as_it_is(incident: Event, joining: Sequence[Event], events: Mapping[str, Ev
 def _culprits(parts: Sequence[Event], common: Group) -> tuple[Culprit, ...]:
     """The first culprit of each of the members with the highest peaks, under the name of its group."""
     worst = sorted(parts, key=lambda part: (-part.peak, part.group))
-    found = [
+    culprits = [
         dataclasses.replace(part.culprits[0], metric=f"{own_name(part.group, common)}: {part.culprits[0].metric}")
         for part in worst
         if part.culprits
     ]
-    return tuple(found[:CULPRITS])
+    return tuple(culprits[:CULPRITS])
 
 
 def own_name(group: Group, common: Group) -> str:

@@ -99,7 +99,7 @@ Incident = LabelledSpan
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a source's data lies: rows ``fit_start <= t < fit_end`` to fit on, ``start <= t < end`` to score."""
+    """The extent of a source's data: rows ``fit_start <= t < fit_end`` to fit on, ``start <= t < end`` to score."""
 
     fit_start: pd.Timestamp
     fit_end: pd.Timestamp
@@ -122,7 +122,7 @@ class Reader(Protocol):
 
 @runtime_checkable
 class History(Protocol):
-    """Optional, beside :class:`Reader`: a source that knows where its data lies and which incidents are labelled."""
+    """Optional, beside :class:`Reader`: a source that knows the extent of its data and its labelled incidents."""
 
     def extents(self, groupby: tuple[str, ...]) -> Mapping[Group, Extent]:
         """Each group's default spans for ``backtest`` when the user gives neither ``--start`` nor ``--end``."""
@@ -222,7 +222,7 @@ class Paced(Protocol):
 
 
 Receipt = Mapping[str, str]
-"""What a place calls an event that it was told of: a message's id and channel, an annotation's number."""
+"""A place's own name of an event that it got: a message's id and channel, an annotation's number."""
 
 
 @runtime_checkable
@@ -249,12 +249,12 @@ class Refresher(Protocol):
 
     @property
     def refresh_every(self) -> timedelta:
-        """How often :meth:`refresh` is called."""
+        """Interval at which :meth:`refresh` is called."""
         ...
 
     @property
     def keep_resolved(self) -> timedelta:
-        """How long after its end a resolved event is still among those given to :meth:`refresh`."""
+        """Time after its end for which a resolved event is still among those given to :meth:`refresh`."""
         ...
 
     def refresh(self, changes: Sequence[EventChange]) -> None:

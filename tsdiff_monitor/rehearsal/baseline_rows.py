@@ -123,15 +123,15 @@ def fitted(
     """Each group's model and where it is from: the daemon's, else one fit on the history before the group's history,
     which the pipeline's own store keeps. Also what failed, by group.
     """
-    found: dict[Group, tuple[Detector, str]] = {}
+    models: dict[Group, tuple[Detector, str]] = {}
     for history in histories:
         try:
-            found[history.group] = (stored.get(pipeline.name, history.group), "stored")
+            models[history.group] = (stored.get(pipeline.name, history.group), "stored")
         except ModelError:
             continue
-    missing = {history.group: history.fit_span for history in histories if history.group not in found}
+    missing = {history.group: history.fit_span for history in histories if history.group not in models}
     if not missing:
-        return found, []
+        return models, []
     try:
         result = dataclasses.replace(pipeline, reader=_Only(pipeline.reader, set(missing))).fit(
             max(end for _, end in missing.values()) + pipeline.offset,
@@ -141,17 +141,17 @@ def fitted(
             clock=clock,
         )
     except SourceError as error:
-        return found, [(group_name(group), error) for group in missing]
+        return models, [(group_name(group), error) for group in missing]
     errors = list(result.errors)
     for group in (*result.fitted, *result.current):
         try:
-            found[group] = (pipeline.models.get(pipeline.name, group), "fit for this")
+            models[group] = (pipeline.models.get(pipeline.name, group), "fit for this")
         except DamagedModelError as error:
             errors.append((group_name(group), error))
     reported = {where for where, _ in errors}
     for group, (start, end) in missing.items():
-        if group not in found and group_name(group) not in reported:
+        if group not in models and group_name(group) not in reported:
             span = f"{start.isoformat()} to {end.isoformat()}"
             text = f"there is no model of it yet, and the source has nothing to fit one on from {span}"
             errors.append((group_name(group), DataError(f"{text}; run `tsdiff-monitor fit` first")))
-    return found, errors
+    return models, errors

@@ -115,16 +115,18 @@ class Outcome:
         for group in self.groups:
             for trial in group.alone:
                 by_name.setdefault(trial.metrics[0], []).append(trial)
-        results = [MetricResult(name, len(found), sum(one.found for one in found)) for name, found in by_name.items()]
-        return sorted(results, key=lambda one: (one.share, one.metric))
+        results = [
+            MetricResult(name, len(trials), sum(trial.found for trial in trials)) for name, trials in by_name.items()
+        ]
+        return sorted(results, key=lambda result: (result.share, result.metric))
 
     def unnoticed(self) -> list[str]:
         """The metrics that would fail unnoticed."""
-        return [one.metric for one in self.metrics() if one.share < SELDOM]
+        return [result.metric for result in self.metrics() if result.share < SELDOM]
 
     def untried(self) -> list[str]:
         """The metrics in which no incident could be made in any group: without values, say."""
-        tried = {one.metric for one in self.metrics()}
+        tried = {result.metric for result in self.metrics()}
         return sorted({name for group in self.groups for name in group.still} - tried)
 
     def to_json(self) -> dict[str, Any]:

@@ -54,9 +54,9 @@ def facts(outcome: Outcome) -> list[str]:
 
 def verdict(outcome: Outcome) -> list[str]:
     """The conclusions."""
-    kinds = {one.kind: one for one in outcome.kinds()}
-    seen = [one for kind, one in kinds.items() if kind != "missing"]
-    incidents, found = sum(one.incidents for one in seen), sum(one.found for one in seen)
+    kinds = {result.kind: result for result in outcome.kinds()}
+    seen = [result for kind, result in kinds.items() if kind != "missing"]
+    incidents, detected = sum(result.incidents for result in seen), sum(result.found for result in seen)
     lines = []
     if incidents:
         delays = [trial.delay for group in outcome.groups for trial in group.mixed if trial.delay is not None]
@@ -64,7 +64,7 @@ def verdict(outcome: Outcome) -> list[str]:
         if delays:
             middle = sorted(delays)[(len(delays) - 1) // 2]
             waited = f", half of them within {format_duration((middle * outcome.step).to_pytimedelta())}"
-        lines.append(f"{found} of {incidents} incidents with values were found{waited}.")
+        lines.append(f"{detected} of {incidents} incidents with values were found{waited}.")
     if unnoticed := outcome.unnoticed():
         lines.append(f"Unnoticed if they fail alone (under {SELDOM:.0%} found): {_some(unnoticed)}.")
     elif outcome.metrics():

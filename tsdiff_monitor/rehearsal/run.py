@@ -69,12 +69,12 @@ def rehearse(
     files; nothing is sent. The same data, models and seed give the same outcome. Raises ``SourceError`` and
     ``DataError`` when there is nothing at all.
     """
-    found = survey(pipeline, options.groups, options.end, now)
-    models, errors = fitted(pipeline, stored, found.histories, progress=progress, clock=clock)
-    allowance = share_of(pipeline.monitor.alarms_per_week, found.known_groups)
+    surveyed = survey(pipeline, options.groups, options.end, now)
+    models, errors = fitted(pipeline, stored, surveyed.histories, progress=progress, clock=clock)
+    allowance = share_of(pipeline.monitor.alarms_per_week, surveyed.known_groups)
     examples, outcomes = Examples(options.examples), []
     with TemporaryDirectory(dir=work) as folder, Store(Path(folder) / "trials.sqlite") as trials:
-        for history in found.histories:
+        for history in surveyed.histories:
             if history.group not in models:
                 continue
             name = group_name(history.group)
@@ -92,9 +92,9 @@ def rehearse(
         seed=options.seed,
         per_kind=options.per_kind,
         alarms_per_week=pipeline.monitor.alarms_per_week,
-        known_groups=found.known_groups,
+        known_groups=surveyed.known_groups,
         groups=tuple(outcomes),
-        notes=tuple(dict.fromkeys(found.warnings)),
+        notes=tuple(dict.fromkeys(surveyed.warnings)),
     )
     return outcome, examples.chosen(), errors
 
@@ -142,13 +142,13 @@ def _group(
         (kind_rounds(values, kinds, options.per_kind, gap, generator), mixed),
         (metric_rounds(values, metrics, options.per_kind, gap, generator), alone),
     ):
-        for number, one in enumerate(rounds):
+        for number, injected in enumerate(rounds):
             name_of_round = f"{sandbox.pipeline.name}/{'mixed' if trials is mixed else 'alone'}/{number}"
-            for incident, trial in judged(sandbox, one, name_of_round):
+            for incident, trial in judged(sandbox, injected, name_of_round):
                 trials.append(trial)
                 if trial.found and trials is mixed:
-                    examples.offer(sandbox, one, incident)
-            done += len(one.incidents)
+                    examples.offer(sandbox, injected, incident)
+            done += len(injected.incidents)
             progress(f"rehearsing {name}", done, total)
     if done < total:  # incidents that could not be made visible
         progress(f"rehearsing {name}", total, total)

@@ -29,9 +29,9 @@ def step(annotation: Any, part: str | int) -> Any:
     """The type found one key (or list position) below ``annotation``; None where nothing is known."""
     for option in _options(annotation):
         if _is_model(option):
-            found = _fields(option).get(str(part))
-            if found is not None:
-                return found.annotation
+            field = _fields(option).get(str(part))
+            if field is not None:
+                return field.annotation
         elif isinstance(origin := get_origin(option), type):
             arguments = get_args(option)
             if issubclass(origin, Mapping) and len(arguments) == 2:

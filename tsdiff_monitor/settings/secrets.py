@@ -65,15 +65,15 @@ def twin_problems(annotation: Any, value: Any, path: keys.KeyPath) -> Iterator[C
         if value.get(twin) is None or not keys.mentions_secret(keys.step(annotation, key)):
             continue
         if value.get(key) is not None:
-            at = keys.path_text(*path, key)
-            yield ConfigProblem(at, f"is given together with `{twin}`", "keep one of the two")
+            where = keys.path_text(*path, key)
+            yield ConfigProblem(where, f"is given together with `{twin}`", "keep one of the two")
         elif isinstance(value[twin], str):
-            at = keys.path_text(*path, twin)
+            where = keys.path_text(*path, twin)
             try:
                 resolve_secret(None, Path(value[twin]))
             except ConfigError as error:
                 for problem in error.problems:
-                    yield ConfigProblem(at, f"{error.file}: {problem.problem}", problem.remedy)
+                    yield ConfigProblem(where, f"{error.file}: {problem.problem}", problem.remedy)
 
 
 def _unusable(file: Path, problem: str) -> ConfigError:

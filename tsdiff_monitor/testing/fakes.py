@@ -57,7 +57,7 @@ class MemoryReader:
         """The matching series of every frame on the request's grid; raises the next scripted failure."""
         self.requests.append(request)
         _raise_next(self._failures)
-        found = {}
+        frames = {}
         for group, frame in self.frames.items():
             if request.groups is not None and group not in request.groups:
                 continue
@@ -73,8 +73,8 @@ class MemoryReader:
                     samples.append((series, frame.times.asi8[there], frame.values[there, k]))
             answer = from_samples(samples, step=request.step, start=request.start, end=request.end)
             if answer.observed.any():
-                found[group] = answer
-        return Reading(found)
+                frames[group] = answer
+        return Reading(frames)
 
     def extents(self, groupby: tuple[str, ...]) -> dict[Group, Extent]:  # noqa: ARG002 - frames are grouped already
         """Of each frame the first half to fit on, the second to score."""

@@ -133,7 +133,7 @@ class HttpNotifierConformance(NotifierConformance):
         return error
 
     def requests(self, change: EventChange) -> list[httpx.Request]:
-        """What a new notifier sends for a change, for tests of your own as well."""
+        """The requests that a new notifier sends for a change, for tests of your own as well."""
         seen: list[httpx.Request] = []
 
         def handler(request: httpx.Request) -> httpx.Response:

@@ -102,8 +102,10 @@ class ReaderConformance:
             joined = rows[0] if len(rows) == 1 else rows[0].concat(rows[1])
             for k, name in enumerate(frame.names):
                 there = frame.observed[:, k]
-                found = _at(joined, name, frame.times[there])
-                assert np.array_equal(found, frame.values[there, k]), f"{group}: {name} differs when read in two pieces"
+                actual = _at(joined, name, frame.times[there])
+                assert np.array_equal(actual, frame.values[there, k]), (
+                    f"{group}: {name} differs when read in two pieces"
+                )
 
     def test_groups_asked_for_are_those_of_a_whole_reading(self) -> None:
         """With ``groups`` given, the frames of those groups equal those that a reading of all groups brings."""

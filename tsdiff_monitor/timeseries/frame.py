@@ -169,7 +169,7 @@ def from_samples(
     values = np.full((max(last - first, 0), len(samples)), np.nan, dtype=np.float32)
     with np.errstate(over="ignore"):
         for k, (cell, times, sample) in enumerate(cells):
-            kept = (cell >= first) & (cell < last)
-            order = np.argsort(times[kept], kind="stable")  # numpy assigns in order: the latest of a cell stays
-            values[cell[kept][order] - first, k] = sample[kept][order]
+            inside = (cell >= first) & (cell < last)
+            order = np.argsort(times[inside], kind="stable")  # numpy assigns in order: the latest of a cell stays
+            values[cell[inside][order] - first, k] = sample[inside][order]
     return Frame(pd.Timestamp(first * step_ns, tz="UTC"), step, values, tuple(series for series, _, _ in samples))

@@ -140,5 +140,5 @@ def _not_numeric(where: str, value: str, row: int) -> DataError:
 
 
 def _not_a_time(where: str, value: object, row: int) -> DataError:
-    found = "is empty" if bool(pd.isna(value)) else f"holds {str(value)[:40]!r}, which is not a time,"  # type: ignore[call-overload]
-    return DataError(f"{where} {found} in row {row}; write Unix seconds or ISO 8601, like 2024-05-01T03:00:00Z")
+    content = "is empty" if bool(pd.isna(value)) else f"holds {str(value)[:40]!r}, which is not a time,"  # type: ignore[call-overload]
+    return DataError(f"{where} {content} in row {row}; write Unix seconds or ISO 8601, like 2024-05-01T03:00:00Z")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
+from tsdiff_monitor.backtest.report.replay import EventRows, GroupReplay, Replay
 from tsdiff_monitor.events.event import Culprit, Event, Severity
 from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Frame, Group, Series
@@ -97,7 +97,7 @@ class Factory:
             rows_ = slice(low, low + len(part))
             expected = Expected(part.times, series, clean[rows_], clean[rows_] * 0.9, clean[rows_] * 1.1)
             cut = Scores(part.times, series, score[rows_], attribution[rows_])
-            evidence[event.id] = Evidence(part, cut, expected)
+            evidence[event.id] = EventRows(part, cut, expected)
         known = None if incidents is None else tuple(incidents)
         return GroupReplay(group, frame, scores, tuple(made), known, evidence)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tsdiff_monitor.backtest.report.html import MAX_DETAILED, MAX_TIMELINES, render
-from tsdiff_monitor.backtest.report.replay import Evidence, Replay
+from tsdiff_monitor.backtest.report.replay import EventRows, Replay
 from tsdiff_monitor.backtest.report.summary import assess
 from tsdiff_monitor.events.event import Culprit
 from tsdiff_monitor.events.explanation import Explanation
@@ -219,7 +219,7 @@ def test_evidence_of_other_series_than_the_culprits(make) -> None:
     part = old.expected
     fewer = type(part)(part.times, part.series[1:], part.yhat[:, 1:], part.yhat_lower[:, 1:], part.yhat_upper[:, 1:])
     one = type(one)(
-        one.group, one.frame, one.scores, one.events, None, {event.id: Evidence(old.frame, old.scores, fewer)}
+        one.group, one.frame, one.scores, one.events, None, {event.id: EventRows(old.frame, old.scores, fewer)}
     )
     text = page(make.replay(one))
     assert "<code>gone</code> had no value, expected 1–3" in text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tsdiff_monitor.backtest.report.replay import Evidence, GroupReplay, Replay
+from tsdiff_monitor.backtest.report.replay import EventRows, GroupReplay, Replay
 from tsdiff_monitor.backtest.report.summary import Summary, summarise
 from tsdiff_monitor.backtest.report.write import FILES, write_report
 
-__all__ = ["FILES", "Evidence", "GroupReplay", "Replay", "Summary", "summarise", "write_report"]
+__all__ = ["FILES", "EventRows", "GroupReplay", "Replay", "Summary", "summarise", "write_report"]

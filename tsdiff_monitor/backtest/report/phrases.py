@@ -107,19 +107,19 @@ def verdict(replay: Replay, assessment: Assessment) -> list[str]:
 
 
 def _incidents(summary: Summary, labelled: int) -> str:
-    found = summary.detected_incidents or 0
+    detected = summary.detected_incidents or 0
     if not labelled:
         return "The labels name no incident in this span."
-    delay = f", half of them within {span(summary.median_delay_seconds)}" if found > 1 else ""
-    if found == 1:
+    delay = f", half of them within {span(summary.median_delay_seconds)}" if detected > 1 else ""
+    if detected == 1:
         delay = f", {span(summary.median_delay_seconds)} after it began"
-    if found == labelled:
+    if detected == labelled:
         return (
             f"{'The one' if labelled == 1 else f'All {labelled}'} labelled incident{'s' * (labelled > 1)} found{delay}."
         )
-    if not found:
+    if not detected:
         return f"None of the {counted(labelled, 'labelled incident')} was found."
-    return f"{found} of {labelled} labelled incidents found{delay}; {labelled - found} missed."
+    return f"{detected} of {labelled} labelled incidents found{delay}; {labelled - detected} missed."
 
 
 def _false(replay: Replay, summary: Summary, length: str) -> str:

@@ -15,11 +15,11 @@ from tsdiff_monitor.plugins import LabelledSpan
 from tsdiff_monitor.timeseries.frame import Frame, Group
 from tsdiff_monitor.timeseries.scores import Expected, Scores
 
-__all__ = ["Evidence", "GroupReplay", "Replay", "event_end"]
+__all__ = ["EventRows", "GroupReplay", "Replay", "event_end"]
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class EventRows:
     """The rows around one event, with some context before and after it.
 
     The three parts cover the same rows. ``frame`` and ``expected`` may hold all of the group's series or only the
@@ -44,7 +44,7 @@ class GroupReplay:
     scores: Scores
     events: tuple[Event, ...]
     incidents: tuple[LabelledSpan, ...] | None = None
-    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    evidence: Mapping[str, EventRows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

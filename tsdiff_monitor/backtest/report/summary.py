@@ -98,10 +98,10 @@ def assess(replay: Replay) -> Assessment:
     labelled = [group for group in replay.groups if group.incidents is not None]
     by_group = {group.group: group for group in labelled}
     matches = tuple(_match(parts, by_group, replay.step) for parts in _distinct(labelled))
-    found = {event_id for match in matches for event_id in match.event_ids}
+    matched = {event_id for match in matches for event_id in match.event_ids}
     verdicts: dict[str, Verdict] = {event.id: "unjudged" for group in replay.groups for event in group.events}
     for group in labelled:
-        verdicts.update({event.id: "found" if event.id in found else "false" for event in group.events})
+        verdicts.update({event.id: "found" if event.id in matched else "false" for event in group.events})
     events = sum(len(group.events) for group in replay.groups)
     rows = sum(int(np.isfinite(group.scores.score).sum()) for group in replay.groups)
     if not labelled:
