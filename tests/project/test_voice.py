@@ -17,6 +17,13 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 
 _ROOMS = (
+    "tests/backtest",
+    "tests/checks",
+    "tests/config",
+    "tests/events",
+    "tests/rehearsal",
+    "tests/system",
+    "tests/timeseries",
     "tsdiff_monitor/backtest/__init__.py",
     "tsdiff_monitor/backtest/replay.py",
     "tsdiff_monitor/backtest/report/html.py",
@@ -31,18 +38,14 @@ _ROOMS = (
     "tsdiff_monitor/errors.py",
     "tsdiff_monitor/events",
     "tsdiff_monitor/injection",
+    "tsdiff_monitor/models",
     "tsdiff_monitor/rehearsal",
     "tsdiff_monitor/settings",
+    "tsdiff_monitor/store",
     "tsdiff_monitor/system",
     "tsdiff_monitor/testing",
     "tsdiff_monitor/timeseries",
-    "tests/backtest",
-    "tests/checks",
-    "tests/config",
-    "tests/events",
-    "tests/rehearsal",
-    "tests/system",
-    "tests/timeseries",
+    "tsdiff_monitor/web",
 )
 
 _WORDS = (
