@@ -1,4 +1,4 @@
-"""What the host gives to a plug-in when it is built."""
+"""The host's services for a plug-in, given when it is built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True)
 class Context:
-    """What the host gives every plug-in, injected so that tests need no patching.
+    """The host's services for a plug-in, injected so that tests need no patching.
 
     ``now`` returns Unix seconds; ``transport`` replaces the network under httpx (None: the real one); ``random``
     is for jitter; ``name`` is the name the user gave this instance; ``storage`` is a folder of its own for what must

@@ -98,7 +98,7 @@ Incident = LabelledSpan
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a source's data lies: rows ``fit_start <= t < fit_end`` to fit on, ``start <= t < end`` to score."""
+    """The extent of a source's data: rows ``fit_start <= t < fit_end`` to fit on, ``start <= t < end`` to score."""
 
     fit_start: pd.Timestamp
     fit_end: pd.Timestamp
@@ -212,7 +212,7 @@ class Paced(Protocol):
 
 
 Receipt = Mapping[str, str]
-"""What a place calls an event that it was told of: a message's id and channel, an annotation's number."""
+"""A place's own name for an event that it was sent: a message's id and channel, an annotation's number."""
 
 
 @runtime_checkable
@@ -239,12 +239,12 @@ class Refresher(Protocol):
 
     @property
     def refresh_every(self) -> timedelta:
-        """How often :meth:`refresh` is called."""
+        """Time between two calls of :meth:`refresh`."""
         ...
 
     @property
     def keep_resolved(self) -> timedelta:
-        """How long after its end a resolved event is still among those given to :meth:`refresh`."""
+        """Time after its end during which a resolved event is still among those given to :meth:`refresh`."""
         ...
 
     def refresh(self, changes: Sequence[EventChange]) -> None:
