@@ -1,4 +1,4 @@
-"""What the report's charts are made of: axes in UTC, lines with gaps, the score's scale, spans and lanes.
+"""The parts of the report's charts: axes in UTC, lines with gaps, the score's scale, spans and lanes.
 
 Positions on the time axis are days since the epoch. Long series are thinned without losing a peak.
 """

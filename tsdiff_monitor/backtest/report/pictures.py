@@ -46,7 +46,7 @@ _SCORE_BINS, _METRIC_BINS = 900, 150
 
 @dataclass(frozen=True)
 class Panel:
-    """What the charts around one incident share: the span shown, the event and the labelled incidents in it.
+    """The common frame of the charts around one incident: the span shown, the event and the labelled incidents in it.
 
     ``name`` makes the ids of a chart unique on the page; ``event`` is None around an incident that was missed.
     """
