@@ -60,7 +60,7 @@ class Assembly:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ExitStack() as stack:  # each is closed, whatever the others raise; the store and its claim last
+        with ExitStack() as stack:  # each is closed, even if others raise; the store and its claim last
             if self.claim is not None:
                 stack.callback(self.claim.close)
             stack.callback(self.store.close)

@@ -51,7 +51,7 @@ class FitRequests:
         return True
 
     def done(self, monitor: str) -> None:
-        """The fit has ended, in whatever way."""
+        """Note that the fit has ended, with success or without."""
         with self._lock:
             self._pending.discard(monitor)
             last = self._asked.get(monitor)

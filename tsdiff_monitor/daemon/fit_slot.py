@@ -61,7 +61,7 @@ class FitSlot:
 
     @property
     def contended(self) -> bool:
-        """Whether some fit is waiting for another one."""
+        """True if some fit is waiting for another one."""
         return len(self._queue) > 1
 
 

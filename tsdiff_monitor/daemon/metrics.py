@@ -81,7 +81,7 @@ class Metrics:
         )
         self.seen = gauge(
             "tsdiff_alarms_per_week_seen",
-            "Events a week over the last four that nobody marked as real or expected: false alarms at most.",
+            "Events a week over the last four that were not marked as real or expected: false alarms at most.",
             "monitor",
         )
         self.deliveries = counter(

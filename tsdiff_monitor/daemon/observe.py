@@ -91,7 +91,7 @@ class Observer:
             _log.warning(message, monitor=monitor, reason=kind, count=len(found), first=where, error=str(error))
 
     def _report_calendars(self, monitor: str, errors: Mapping[Path, DataError]) -> None:
-        """When files begin or cease to be unreadable, not at every tick."""
+        """Log files that begin or cease to be unreadable, not at every tick."""
         before, now = self._stale.get(monitor, frozenset()), frozenset(errors)
         self._stale[monitor] = now
         self._metrics.calendar_failures.labels(monitor).inc(len(now))
@@ -102,7 +102,7 @@ class Observer:
             _log.info("calendar read again", monitor=monitor, path=str(path))
 
     def _report_cold_start(self, monitor: str, groups: list[Group]) -> None:
-        """When groups begin or end to be scored by a baseline, not at every tick."""
+        """Log groups that begin or cease to be scored by a baseline, not at every tick."""
         before, now = self._cold.get(monitor, frozenset()), frozenset(groups)
         self._cold[monitor] = now
         if begun := sorted(now - before):

@@ -1,4 +1,4 @@
-"""What plug-ins count of themselves, as metrics: ``tsdiff_<kind>_<name of the number>``, by the plug-in's name."""
+"""Counters of plug-ins as metrics: ``tsdiff_<kind>_<name of the number>``, by the plug-in's name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PluginMetrics(Collector):
             for key, value in self._stats(plugin).items():
                 if key not in families:
                     family = CounterMetricFamily if key.endswith("_total") else GaugeMetricFamily
-                    said = f"Told by the {self._kind}s that have it."
+                    said = f"A number kept by each {self._kind} that has it."
                     families[key] = family(f"tsdiff_{self._kind}_{key}", said, labels=[self._kind])
                 families[key].add_sample(f"tsdiff_{self._kind}_{key}", {self._kind: name}, value)
         yield from families.values()

@@ -130,7 +130,7 @@ class Scheduler:
         else:
             reason = _REASONS[event.code]
             self._metrics.jobs_skipped.labels(job, reason).inc()
-            if job not in self._skipping:  # once in a row: the counter tells how often
+            if job not in self._skipping:  # once in a row: the counter shows how often
                 self._skipping.add(job)
                 _log.warning("job skipped: its work is left to its next run", job=job, reason=reason)
 

@@ -1,6 +1,6 @@
 """The notifiers that each change goes to: the monitor's own and those of matching routes, in times that are not quiet.
 
-Pure: whoever was notified before is an argument, and so is the calendar.
+Pure: those notified before are an argument, and so is the calendar.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Recipients"]
 
 @dataclasses.dataclass(frozen=True)
 class Recipients:
-    """``notify``: the monitor's notifiers; ``is_quiet``: whether nobody is to be notified of a group at a time."""
+    """``notify``: the monitor's notifiers; ``is_quiet``: whether no notification of a group may go out at a time."""
 
     notify: Sequence[str] = ()
     routes: Sequence[Route] = ()
@@ -28,7 +28,7 @@ class Recipients:
     def of(self, change: EventChange, notified: Sequence[str] = ()) -> tuple[str, ...]:
         """The recipients of one change; ``notified``: who was notified of the event since it is open.
 
-        A resolution goes to everyone who got the event, also in quiet times, and to nobody else. An event that outlasts
+        A resolution goes to everyone who got the event, also in quiet times, and to no one else. An event that outlasts
         a quiet time is sent with its next update. An incident goes to the recipients of its members, at its own
         severity.
         """
@@ -51,7 +51,7 @@ class Recipients:
         """By its key, the recipients of each of the ``changes`` that are committed together, in their order.
 
         ``notified``: by the id of an event, who was notified of it by commits before this one, since its last end.
-        Changes whose keys are ``suppressed`` go to nobody, unless they are resolutions.
+        Changes whose keys are ``suppressed`` have no recipients, unless they are resolutions.
         """
         known = {event: tuple(names) for event, names in notified.items()}
         found: dict[str, tuple[str, ...]] = {}

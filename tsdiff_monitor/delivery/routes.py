@@ -1,8 +1,8 @@
-"""Who is told of an event: routes by monitor, labels, severity and time of day.
+"""Routes: the recipients of an event, by monitor, labels, severity and time of day.
 
-All routes that match count; their order does not matter. Who was told that an event is open is always told of its end,
-whatever the hour and however the routes have changed since: ``told`` says who that is. Hence nobody is left with an
-alarm that never ends, and nobody hears of the end of what they were never told of.
+All routes that match count; their order does not matter. Those notified that an event is open are always notified of
+its end, at any hour and however the routes have changed since: ``notified`` names them. Hence no recipient is left with
+an alarm that never ends, or gets the end of an event whose beginning it never got.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _HoursField = Annotated[
 
 
 class Route(StrictModel):
-    """Tells notifiers of the events that meet all of its conditions; one that is left out is met by every event."""
+    """Notifies of the events that meet all of its conditions; one that is left out is met by every event."""
 
     notifiers: Annotated[Names, Field(min_length=1)]
-    """Names of the notifiers that are told."""
+    """Names of the notifiers that get the events."""
     monitors: tuple[str, ...] = ()
     """Monitors whose events count, by name or pattern (`web-*`); those after `!` do not (`!web-test`)."""
     labels: Mapping[str, str] = Field(default_factory=dict)
@@ -65,16 +65,16 @@ class Route(StrictModel):
     min_severity: Severity = Severity.info
     """The least severity that counts; an event that becomes worse counts from then on."""
     hours: _HoursField | None = None
-    """The time of day in which to tell of openings and updates, like `"08:00-18:00"`, or `"18:00-08:00"` overnight."""
+    """The time of day at which to send openings and updates, like `"08:00-18:00"`, or `"18:00-08:00"` overnight."""
     weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = _WEEKDAYS
     """The days on which to do so, `mon` to `sun`; a night belongs to the day on which it begins."""
     tz: TimeZone = "UTC"
     """The time zone of `hours` and `weekdays`, like `Europe/Berlin`."""
     updates: bool = True
-    """Whether to tell of updates to those who know of the event. Of its end they are always told."""
+    """Send updates also to those who know of the event. Its end is always sent to them."""
 
     def matches(self, change: EventChange, at: pd.Timestamp) -> bool:
-        """Whether the event, as it is by now, meets the conditions at the time ``at``."""
+        """True if the event, as it is by now, meets the conditions at the time ``at``."""
         event, group = change.event, dict(change.event.group)
         return (
             event.severity.rank >= self.min_severity.rank
@@ -97,13 +97,13 @@ class Route(StrictModel):
 
 
 def routed(
-    routes: Sequence[Route], change: EventChange, at: pd.Timestamp, told: Collection[str] = ()
+    routes: Sequence[Route], change: EventChange, at: pd.Timestamp, notified: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The notifiers to tell of ``change`` at the time ``at``; ``told``: those who know that the event is open.
+    """The recipients of ``change`` at the time ``at``; ``notified``: those who know that the event is open.
 
-    An event that opens again after its end counts as new: ``told`` is then empty.
+    An event that opens again after its end counts as new: ``notified`` is then empty.
 
-    - An end: those who were told, nobody else.
+    - An end: those who were notified, no one else.
     - An opening or update: those with a matching route who do not know of the event yet, also when it is an update
       that made it match (it became worse, or the hours began), and those who know of it and have a matching route that
       wants updates.
@@ -111,15 +111,15 @@ def routed(
     Pure: the same arguments give the same names, in the order of the routes.
     """
     if change.change is Change.resolved:
-        known = _unique(name for route in routes for name in route.notifiers if name in told)
-        return (*known, *sorted(set(told) - set(known)))
+        known = _unique(name for route in routes for name in route.notifiers if name in notified)
+        return (*known, *sorted(set(notified) - set(known)))
     opening = change.change is Change.opened
     return _unique(
         name
         for route in routes
         if route.matches(change, at)
         for name in route.notifiers
-        if opening or route.updates or name not in told
+        if opening or route.updates or name not in notified
     )
 
 
@@ -129,7 +129,7 @@ def _fits(pattern: str, value: str) -> bool:
 
 
 def _one_of(patterns: Sequence[str], value: str) -> bool:
-    """Whether one of the patterns fits, or there is none, and none of those after ``!`` fits."""
+    """True if one of the patterns fits, or there is none, and none of those after ``!`` fits."""
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     refused = any(not _fits(pattern, value) for pattern in patterns if pattern.startswith("!"))
     return not refused and (not wanted or any(fnmatchcase(value, pattern) for pattern in wanted))

@@ -44,7 +44,7 @@ class Authorization(StrictModel):
     """The header `Authorization`: a type and the credentials behind it."""
 
     type: str = Field(default="Bearer", json_schema_extra={"pattern": f"^{_TOKEN.pattern}$"})
-    """What stands before the credentials, such as `Bearer` or (InfluxDB) `Token`."""
+    """The word before the credentials, such as `Bearer` or (InfluxDB) `Token`."""
     credentials: SecretStr | None = None
     """The token; better given as `credentials_file` or as `${NAME}`."""
     credentials_file: Path | None = None

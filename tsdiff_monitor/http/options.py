@@ -52,11 +52,11 @@ class ConnectionOptions(StrictModel):
     """Proxy to go through, `http://` or `https://`, with `user:password@` where it asks for it. The variables
     `HTTP_PROXY` and the like of the environment are not used."""
     follow_redirects: bool = False
-    """Whether to go where the server redirects to. Credentials and `http_headers` are never sent to another host."""
+    """Follow the server's redirects. Credentials and `http_headers` are never sent to another host."""
     http_headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Headers added to each request, such as `X-Scope-OrgID`; the values are masked."""
     timeout: Duration = timedelta(seconds=10)
-    """How long the whole exchange may take, connecting and the body included."""
+    """Limit of the whole exchange, connecting and the body included."""
 
     @field_validator("proxy_url")
     @classmethod
@@ -98,15 +98,15 @@ class HttpOptions(ServerOptions):
     """The same with tries and limits, for readers and writers."""
 
     enable_compression: bool = False
-    """Whether to ask for compressed answers. Worth it over slow lines only: packing 9 MB takes Prometheus 1.7 s."""
+    """Ask for compressed answers. Worth it over slow lines only: packing 9 MB takes Prometheus 1.7 s."""
     connect_timeout: Duration = timedelta(seconds=5)
-    """How long to wait for a connection."""
+    """Longest wait for a connection."""
     read_timeout: Duration = timedelta(seconds=30)
-    """How long to wait for each part of the answer, so also for the server to compute it."""
+    """Longest wait for each part of the answer, so also for the server to compute it."""
     timeout: Duration = timedelta(minutes=2)
-    """How long the whole exchange may take, the body and all tries included."""
+    """Limit of the whole exchange, the body and all tries included."""
     retries: int = Field(default=3, ge=0, le=20)
-    """How often a request is sent again after lost connections, `429` and `5xx`."""
+    """Most times that a request is sent again after lost connections, `429` and `5xx`."""
     max_response_bytes: int = Field(default=256 * 1024**2, gt=0)
     """The largest answer that is accepted, in bytes after decompression."""
 

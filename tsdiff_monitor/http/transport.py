@@ -25,7 +25,7 @@ _PIECE = 1 << 16  # bytes given to the system at once, so that the deadline is l
 
 
 class Deadline(threading.local):
-    """When the exchange that the calling thread is busy with must be over, in seconds of ``monotonic``."""
+    """The time by which the calling thread's exchange must be over, in seconds of ``monotonic``."""
 
     at: float = math.inf
 

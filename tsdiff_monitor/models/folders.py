@@ -1,4 +1,4 @@
-"""Folders of models that nobody needs any more."""
+"""Folders of models that are not needed any more."""
 
 from __future__ import annotations
 

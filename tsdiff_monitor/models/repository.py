@@ -68,7 +68,7 @@ class ModelStore:
         return folder / _COLD if cold else folder
 
     def is_current(self, monitor: str, group: Group, mark: str) -> bool:
-        """Whether the stored model was fit on exactly what ``mark`` stands for, and can be used."""
+        """True if the stored model was fit on exactly what ``mark`` stands for, and can be used."""
         try:
             self.get(monitor, group)  # first: while another process replaces the model, there is no fingerprint
             return (self.path(monitor, group) / _FINGERPRINT).read_bytes() == mark.encode()
@@ -133,7 +133,7 @@ class ModelStore:
             self._shared[monitor] = network
 
     def is_usable(self, monitor: str, group: Group) -> bool:
-        """Whether a model is stored for the group that can be loaded."""
+        """True if a model is stored for the group that can be loaded."""
         try:
             self.get(monitor, group)
         except ModelError:
@@ -141,7 +141,7 @@ class ModelStore:
         return True
 
     def exists(self, monitor: str, group: Group) -> bool:
-        """Whether a model is stored for the group, usable or not."""
+        """True if a model is stored for the group, usable or not."""
         return (self.path(monitor, group) / "card.json").exists()
 
     def delete(self, monitor: str, group: Group) -> None:

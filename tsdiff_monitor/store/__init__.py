@@ -1,1 +1,1 @@
-"""The state database: what was scored, what happened, and what is still to be delivered."""
+"""The state database: rows scored, events, and deliveries still to be made."""

@@ -1,4 +1,4 @@
-"""How groups and times are kept in the tables: labels as JSON, times in nanoseconds since the epoch."""
+"""The form of groups and times in the tables: labels as JSON, times in nanoseconds since the epoch."""
 
 from __future__ import annotations
 

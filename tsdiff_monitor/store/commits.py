@@ -1,4 +1,4 @@
-"""What a tick leaves: groups' states, their events' changes and pending deliveries, in one transaction."""
+"""The commit of a tick: groups' states, their events' changes and pending deliveries, in one transaction."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Commits:
 
         Committing the same again changes nothing: a change is known by its key. None for a part's ``last`` or
         ``tracker`` keeps what is stored. Groups that were never scored are not ``seen``. Raises :class:`PartsError`
-        when nothing but some of the parts stands in the way, among them groups whose stored ``last_scored`` is newer:
+        when nothing but some of the parts prevents the commit, among them groups whose stored ``last_scored`` is newer:
         another process is scoring them, and one of the two would lose events.
         """
         if not (commit.parts or commit.shared or self._has_news(commit)):
@@ -98,7 +98,7 @@ class Commits:
             raise error.causes[group] from None
 
     def _has_news(self, commit: TickCommit) -> bool:
-        """Whether a newer row was read of a group than is stored."""
+        """True if a newer row was read of a group than is stored."""
         seen = {labels_text(group): ns_of(time) for group, time in commit.seen.items()}
         rows = self._database.read(
             "SELECT labels, last_seen FROM groups WHERE monitor = ? AND last_seen IS NOT NULL", (commit.monitor,)

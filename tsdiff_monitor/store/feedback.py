@@ -1,4 +1,4 @@
-"""What people said about events: the feedback part of the store."""
+"""People's verdicts on events: the feedback part of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tsdiff_monitor.store.database import Database
 __all__ = ["VERDICTS", "FeedbackBook", "Verdict"]
 
 Verdict = Literal["real", "false", "expected"]
-"""An incident; nothing at all; or a true deviation that nobody needs to hear of (a planned job, a holiday)."""
+"""An incident; nothing at all; or a true deviation that needs no notification (a planned job, a holiday)."""
 
 VERDICTS: tuple[Verdict, ...] = ("real", "false", "expected")
 

@@ -64,7 +64,7 @@ class Outbox:
             _mark(connection, "status = 'delivered', finished = ?, reason = NULL, message = NULL", (now,), delivery_id)
 
     def receipt(self, event_id: str, notifier: str) -> dict[str, str] | None:
-        """What the notifier's newest delivery about the event returned."""
+        """The receipt that the notifier's newest delivery about the event returned."""
         rows = self._database.read(
             "SELECT body FROM receipts WHERE event_id = ? AND notifier = ?", (event_id, notifier)
         )
@@ -73,7 +73,7 @@ class Outbox:
     def notified(self, event_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Notifiers that got each of the events since it is open, or are about to, in the order of first deliveries.
 
-        Events that nobody was notified of are left out.
+        Events without any delivery are left out.
         """
         rows = self._database.read(
             "SELECT d.event_id, d.notifier FROM deliveries d WHERE d.event_id IN (SELECT value FROM json_each(?1)) "
@@ -161,7 +161,7 @@ class Outbox:
             ).rowcount
 
     def dead_letters(self) -> dict[str, int]:
-        """How many deliveries of each notifier were given up and can be put back; none: not there."""
+        """Number of each notifier's deliveries that were given up and can be put back; one with none is left out."""
         rows = self._database.read(
             "SELECT d.notifier, count(*) FROM deliveries d "  # noqa: S608 - only constants
             f"WHERE d.status = 'dead' AND NOT {_OVERTAKEN} GROUP BY d.notifier"
@@ -169,7 +169,7 @@ class Outbox:
         return dict(rows)
 
     def counts(self) -> dict[str, int]:
-        """How many deliveries are ``pending``, ``delivered`` and ``dead``."""
+        """Numbers of deliveries that are ``pending``, ``delivered`` and ``dead``."""
         totals = dict(self._database.read("SELECT status, deliveries FROM totals"))
         return {status: totals[status] for status in ("pending", "delivered", "dead")}
 

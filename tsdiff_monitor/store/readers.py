@@ -1,6 +1,6 @@
 """Read-only connections, so that looking at the state waits for no commit, and no commit for a look.
 
-In WAL mode a reader sees what was committed when it begins, whatever is being written meanwhile.
+In WAL mode a reader sees what was committed when it begins, also while something else is being written.
 https://www.sqlite.org/wal.html#concurrency
 """
 

@@ -1,4 +1,4 @@
-"""What the store takes and hands out, besides events."""
+"""Values that the store takes and hands out, besides events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Delivery", "GroupCommit", "GroupState", "TickCommit", "Undelivered"]
 
 @dataclass(frozen=True)
 class GroupState:
-    """Where a group stands: the newest row scored, the event logic's memory, and the newest row with a value that was
+    """A group's progress: the newest row scored, the event logic's memory, and the newest row with a value that was
     read; all None for a new group."""
 
     last_scored: pd.Timestamp | None
@@ -26,7 +26,7 @@ class GroupState:
 
 @dataclass(frozen=True)
 class GroupCommit:
-    """What is to be saved of one group: the newest row scored, the event logic's memory, the changes.
+    """The part of a commit that is of one group: the newest row scored, the event logic's memory, the changes.
 
     None for ``last`` and ``tracker``: what is stored stays.
     """
@@ -54,7 +54,7 @@ class TickCommit:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One change that one notifier is to be told. ``created`` and ``next_attempt`` are Unix seconds."""
+    """One change that is to be delivered to one notifier. ``created`` and ``next_attempt`` are Unix seconds."""
 
     id: int
     notifier: str

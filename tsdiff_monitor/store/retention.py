@@ -1,4 +1,4 @@
-"""When events and groups are old enough to be forgotten."""
+"""Ages at which events and groups are old enough to be deleted."""
 
 from __future__ import annotations
 

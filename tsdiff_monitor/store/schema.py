@@ -1,7 +1,7 @@
 """The tables, and how an older store becomes a newer one.
 
-``PRAGMA user_version`` counts the migrations that a file has seen, ``PRAGMA application_id`` tells our files from
-other databases. A migration, once released, is never edited: append another.
+``PRAGMA user_version`` counts the migrations that a file has seen, ``PRAGMA application_id`` distinguishes our files
+from other databases. A migration, once released, is never edited: append another.
 https://www.sqlite.org/pragma.html#pragma_user_version
 """
 

@@ -1,4 +1,4 @@
-"""The store: what was scored, what happened, and what is still to be told to whom.
+"""The store: rows scored, events, and the deliveries that are still to be made.
 
 State, events, their history and their pending deliveries are written in one transaction, so that a crash leaves all
 of them or none. Tables: :mod:`tsdiff_monitor.store.schema`; guarantees: ``docs/events.md``.
@@ -61,7 +61,7 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         self._database.close()
 
     def group_state(self, monitor: str, group: Group) -> GroupState:
-        """What the newest :meth:`commit` of this group left."""
+        """The state that the newest :meth:`commit` of this group left."""
         rows = self._database.read(
             "SELECT last_scored, tracker, last_seen FROM groups WHERE monitor = ? AND labels = ?",
             (monitor, labels_text(group)),
@@ -128,13 +128,13 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         return [group_of(labels) for labels, _ in rows]
 
     def prune(self, older_than: pd.Timestamp) -> int:
-        """Forget resolved events whose newest change is older and which nobody waits for; returns how many.
+        """Delete resolved events whose newest change is older and that have no delivery pending; returns their number.
 
         Choose ``older_than`` well before any cool-down, so that no event can still be continued.
         """
         gone = 0
         while True:
-            with self._database.transaction() as connection:  # in portions: nobody else can commit meanwhile
+            with self._database.transaction() as connection:  # in portions: no other commit is possible meanwhile
                 portion = connection.execute(
                     "DELETE FROM events WHERE id IN (SELECT id FROM events e WHERE state = 'resolved' AND last < ? "
                     "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.id AND d.status = 'pending') "

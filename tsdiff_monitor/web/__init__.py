@@ -1,1 +1,1 @@
-"""What the process shows over HTTP: its health, its metrics, its events."""
+"""The process over HTTP: its health, its metrics, its events."""

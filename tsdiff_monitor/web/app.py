@@ -37,7 +37,7 @@ class _BadRequestError(Exception):
 def create_app(*, store: Store, registry: CollectorRegistry, not_ready: Callable[[], str]) -> Starlette:
     """The application; ``not_ready`` says in words why the process is not ready, and is empty when it is."""
 
-    # Plain functions, not coroutines: starlette runs them in threads, where waiting for the store holds up nobody.
+    # Plain functions, not coroutines: starlette runs them in threads, where waiting for the store blocks no request.
     def healthy(_: Request) -> Response:
         return PlainTextResponse("tsdiff-monitor is healthy.\n")
 

@@ -18,21 +18,21 @@ from tsdiff_monitor.errors import TsdiffError
 __all__ = ["WebServer", "listen"]
 
 _STOP_SECONDS = 2
-_MEND = "set settings.web.listen_address or --web.listen-address"
+_REMEDY = "set settings.web.listen_address or --web.listen-address"
 _REMEDIES = {
-    errno.EADDRINUSE: f"another process has this port: stop it, or {_MEND} to another port (0 takes a free one)",
-    errno.EACCES: f"this user may not use this port: {_MEND} to one above 1023",
-    errno.EADDRNOTAVAIL: f"this machine has no such address: {_MEND} to one of its own",
+    errno.EADDRINUSE: f"another process has this port: stop it, or {_REMEDY} to another port (0 takes a free one)",
+    errno.EACCES: f"this user may not use this port: {_REMEDY} to one above 1023",
+    errno.EADDRNOTAVAIL: f"this machine has no such address: {_REMEDY} to one of its own",
 }
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises :class:`TsdiffError` that says how to mend it."""
+    """A listening socket; port 0 takes a free one. Raises :class:`TsdiffError` that says how to fix it."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, f"check the host's name, or {_MEND}")
+        remedy = _REMEDIES.get(error.errno or 0, f"check the host's name, or {_REMEDY}")
         reason = error.strerror if isinstance(error, socket.gaierror) else ""
         where = f"cannot listen on {_written(host, port)}"
         raise TsdiffError(f"{where}: {f'{reason}; ' if reason else ''}{remedy}") from error
@@ -56,7 +56,7 @@ class WebServer:
         )
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
         self.address = f"http://{_written(host, port)}"
-        """Where it is reached; the real port, whatever was asked for."""
+        """Address at which it is reached, with the real port, also where a free one was asked for."""
 
     def __enter__(self) -> WebServer:
         self._thread.start()
