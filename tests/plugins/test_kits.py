@@ -157,6 +157,24 @@ def test_the_reader_kit_catches_wrong_groups_and_queries() -> None:
     assert "its query '' is none of" in caught(nameless, "test_series_name_their_query")
 
 
+def test_the_reader_kit_catches_groups_that_are_read_differently() -> None:
+    """A group that is missing when asked for by name, has other values, or comes with others is caught."""
+    test = "test_groups_asked_for_are_those_of_a_whole_reading"
+
+    def asked(change: Callable[[Reading], Reading]) -> ReaderConformance:
+        return reader_kit(lambda reading, request: reading if request.groups is None else change(reading))
+
+    def doubled(frame: Frame) -> Frame:
+        return Frame(frame.start, frame.step, 2 * frame.values, frame.series)
+
+    def with_another(reading: Reading) -> Reading:
+        return Reading({**reading.frames, (("instance", "web-2"),): next(iter(reading.frames.values()))})
+
+    assert "are not in the answer" in caught(asked(lambda reading: Reading({})), test)
+    assert "other values" in caught(asked(lambda reading: reframed(reading, doubled)), test)
+    assert "were read too" in caught(asked(with_another), test)
+
+
 def test_the_reader_kit_catches_foreign_errors_and_secrets() -> None:
     """An error of another kind is no ``SourceError``, and one that shows the password is caught."""
 

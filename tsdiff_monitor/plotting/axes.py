@@ -96,7 +96,7 @@ def value_axis(
     """A scale that holds the values ``shown[N]`` (finite; may be empty), with about ``intervals`` round steps.
 
     ``text`` writes a number with so many significant digits: ``digits``, or as many (up to eight) as it takes
-    to show the labels apart.
+    to keep the labels apart.
     """
     from matplotlib.ticker import MaxNLocator
 

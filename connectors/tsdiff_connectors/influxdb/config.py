@@ -8,8 +8,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from tsdiff_connectors.influxdb.token import with_token
 from tsdiff_monitor.http.address import Address, ServerUrl
-from tsdiff_monitor.http.options import Authorization, HttpOptions
+from tsdiff_monitor.http.options import HttpOptions
 
 __all__ = ["InfluxConfig", "Language"]
 
@@ -63,11 +64,7 @@ class InfluxConfig(HttpOptions):
 
     def authorized(self) -> HttpOptions:
         """The options for HTTP with the token as the header ``Authorization``."""
-        if self.token is None and self.token_file is None:
-            return self
-        kind = "Bearer" if self.version == 3 else "Token"
-        header = Authorization(type=kind, credentials=self.token, credentials_file=self.token_file)
-        return self.model_copy(update={"authorization": header})
+        return with_token(self, self.version, self.token, self.token_file)
 
     def _language_problems(self) -> Iterator[str]:
         if self.spoken not in _LANGUAGES[self.version]:

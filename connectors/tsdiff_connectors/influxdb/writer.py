@@ -16,11 +16,12 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from tsdiff_connectors.influxdb.token import with_token
 from tsdiff_connectors.queue.samples import Labels, Samples
 from tsdiff_connectors.queue.writer import QueuedWriter, WriterOptions
 from tsdiff_monitor.http.address import Address, ServerUrl
 from tsdiff_monitor.http.client import HttpClient
-from tsdiff_monitor.http.options import Authorization, HttpOptions
+from tsdiff_monitor.http.options import HttpOptions
 from tsdiff_monitor.plugins import Context
 
 __all__ = ["InfluxWriter", "line_protocol"]
@@ -70,11 +71,7 @@ class InfluxWriter(QueuedWriter):
 
         def authorized(self) -> HttpOptions:
             """The options for HTTP with the token as the header ``Authorization``."""
-            if self.token is None and self.token_file is None:
-                return self
-            kind = "Token" if self.version == 2 else "Bearer"
-            header = Authorization(type=kind, credentials=self.token, credentials_file=self.token_file)
-            return self.model_copy(update={"authorization": header})
+            return with_token(self, self.version, self.token, self.token_file)
 
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, context, _Target(HttpClient(config.url, config.authorized(), context), config))
