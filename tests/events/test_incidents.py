@@ -75,9 +75,9 @@ def test_what_explains_a_member_does_not_explain_all() -> None:
     """An incident has no explanation of its own: the metrics named there would be those of one group."""
     book = Book()
     book.tick([changed(n, 5, 5, explanation=Explanation(("cpu",), 1.0 + n / 100, 0.5)) for n in range(4)])
-    (told,) = book.told
-    assert len(told.event.members) == 4
-    assert told.event.explanation is None
+    (incident,) = book.reported
+    assert len(incident.event.members) == 4
+    assert incident.event.explanation is None
 
 
 def test_thirty_hosts_are_one_message() -> None:
