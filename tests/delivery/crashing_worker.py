@@ -59,7 +59,7 @@ class Mortal(sqlite3.Connection):
 
 
 class Inbox:
-    """A place that keeps, in a file, the keys it was told; sometimes it is busy, and it may be the last act."""
+    """A place that keeps, in a file, the keys it was sent; sometimes it is busy, and it may be the last act."""
 
     left = 0
 

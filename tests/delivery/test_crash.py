@@ -54,9 +54,9 @@ def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, lives: list[
         assert sorted(history, key=lambda c: c.event.last) == undisturbed
         assert store.counts() == {"pending": 0, "delivered": 2 * len(undisturbed), "dead": 0}
     for name in worker.NOTIFIERS:
-        told = (tmp_path / name).read_text().splitlines()
-        assert set(told) == expected
-        assert len(told) - len(expected) <= len(lives)
+        sent = (tmp_path / name).read_text().splitlines()
+        assert set(sent) == expected
+        assert len(sent) - len(expected) <= len(lives)
         for event in events:
-            firsts = list(dict.fromkeys(line for line in told if line.startswith(event)))
+            firsts = list(dict.fromkeys(line for line in sent if line.startswith(event)))
             assert [int(line.split("/")[1].split()[0]) for line in firsts] == list(range(1, len(firsts) + 1))

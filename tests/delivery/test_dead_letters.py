@@ -1,4 +1,4 @@
-"""What was given up, and how it gets another try."""
+"""Deliveries that were given up, and how they get another try."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def dispatcher(state: Store, fake_clock: FakeClock, inbox: MemoryNotifier) -> Di
     return Dispatcher(state, {"inbox": inbox}, now=fake_clock, random=random.Random(0))
 
 
-def told(inbox: MemoryNotifier) -> list[str]:
+def sent(inbox: MemoryNotifier) -> list[str]:
     return [change.key for change in inbox.changes]
 
 
-def test_what_has_not_arrived_is_told_with_its_reason(
+def test_what_has_not_arrived_is_reported_with_its_reason(
     state: Store, fake_clock: FakeClock, commit: Commit, inbox: MemoryNotifier
 ) -> None:
     """Dead and pending deliveries with attempts, times and the notifier's words; delivered ones are not among them."""
@@ -53,7 +53,7 @@ def test_what_has_not_arrived_is_told_with_its_reason(
 def test_dead_deliveries_get_another_try(
     state: Store, fake_clock: FakeClock, commit: Commit, inbox: MemoryNotifier, dispatcher: Dispatcher
 ) -> None:
-    """Once the cause is mended they arrive, an event's changes in order, however old they are by now."""
+    """Once the cause is fixed they arrive, an event's changes in order, however old they are by now."""
     commit("a/1", "a/2")
     dispatcher.run_due()
     assert state.counts()["dead"] == 2
@@ -61,7 +61,7 @@ def test_dead_deliveries_get_another_try(
     assert state.put_back(fake_clock.now) == 2
     assert {one.created for one in state.undelivered()} == {fake_clock.now}
     dispatcher.run_due()
-    assert told(inbox) == ["a/1", "a/2"]
+    assert sent(inbox) == ["a/1", "a/2"]
     assert state.undelivered() == []
 
 
@@ -74,19 +74,19 @@ def test_only_the_chosen_are_put_back(
     dead = state.undelivered(only_dead=True)
     assert state.put_back(fake_clock.now, [dead[1].id, 3, 99]) == 1
     dispatcher.run_due()
-    assert told(inbox) == ["c/1", "b/1"]
+    assert sent(inbox) == ["c/1", "b/1"]
     assert state.counts() == {"pending": 0, "delivered": 2, "dead": 1}
 
 
 def test_what_was_overtaken_stays_dead(
     state: Store, fake_clock: FakeClock, commit: Commit, inbox: MemoryNotifier, dispatcher: Dispatcher
 ) -> None:
-    """Whoever was told that an event is over is not told afterwards that it has begun."""
+    """A notifier that was sent the end of an event is not sent its beginning afterwards."""
     commit("a/1", "a/2")
     commit("a/3", end=pd.Timestamp("2026-03-01T00:30:00Z"))
     dispatcher.run_due()
-    assert told(inbox) == ["a/3"]
+    assert sent(inbox) == ["a/3"]
     assert [one.overtaken for one in state.undelivered()] == [True, True]
     assert state.put_back(fake_clock.now) == 0
     dispatcher.run_due()
-    assert told(inbox) == ["a/3"]
+    assert sent(inbox) == ["a/3"]

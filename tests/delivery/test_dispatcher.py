@@ -1,4 +1,4 @@
-"""What the dispatcher promises: at least once, in order, and no notifier suffers from another."""
+"""The dispatcher's promises: at least once, in order, and no notifier suffers from another."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_failure_is_retried_until_it_succeeds(store: Store, clock: Clock) -> N
 
 
 def test_retry_after_holds_for_the_whole_notifier(store: Store, clock: Clock) -> None:
-    """Who asks to be left alone for a minute is left alone, with all deliveries; then all of them arrive."""
+    """A notifier that asks for a minute's rest is left alone, with all deliveries; then all of them arrive."""
     slack = Scripted(busy(retry_after=60.0))
     add(store, "a/1", "b/1", "c/1")
     dispatcher = make(store, clock, slack=slack)
@@ -215,7 +215,7 @@ def test_after_a_start_nothing_is_given_up_at_once(store: Store, clock: Clock) -
     assert store.counts()["dead"] == 1
 
 
-def test_a_notifier_with_a_bug_stops_nobody(store: Store, clock: Clock) -> None:
+def test_a_notifier_with_a_bug_stops_no_one(store: Store, clock: Clock) -> None:
     """Any exception is a failure to be retried; its text stays out of the log, since it may hold a secret."""
     buggy, good = Scripted(KeyError("token=s3cret")), Scripted()
     add(store, "a/1", notifiers=("buggy", "good"))

@@ -183,7 +183,7 @@ def test_threads_do_not_multiply(state: Store, fake_clock: FakeClock, commit: Co
 
 
 def test_a_late_success_is_one(state: Store, fake_clock: FakeClock, commit: Commit, stuck: Hanging) -> None:
-    """What hung beyond its deadline and was sent in the end is not sent again, and the rest follows in order."""
+    """A delivery that hung beyond its deadline and was made in the end is not repeated; the rest follows in order."""
     world = World(state, fake_clock, stuck=stuck)
     commit("s/1", "s/2", notifier="stuck")
     world.dispatcher.run_due()

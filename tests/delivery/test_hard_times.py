@@ -1,4 +1,4 @@
-"""What delivery survives: an outage of a day, clocks that jump, a store that cannot be written."""
+"""Hard times that delivery survives: an outage of a day, clocks that jump, a store that cannot be written."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Place:
         self.clock = clock
         self.up = up
         self.asked: list[float] = []
-        self.told: list[str] = []
+        self.sent: list[str] = []
 
     def notify(self, change: EventChange) -> None:
         self.asked.append(self.clock.now)
         if not self.up:
             raise DeliveryError("no answer", recoverable=True, reason="connect")
-        self.told.append(change.key)
+        self.sent.append(change.key)
 
 
 @pytest.fixture
@@ -67,17 +67,17 @@ def test_a_place_that_is_down_for_a_day(state: Store, fake_clock: FakeClock, com
     for key in keys:
         commit(key)
         run(dispatcher, DAY / len(keys), fake_clock, every=15.0)
-    assert place.told == []
+    assert place.sent == []
     assert DAY / 300 < len(place.asked) < DAY / 120
     place.up = True
     run(dispatcher, 600, fake_clock)
-    assert sorted(place.told) == keys
-    assert all(place.told.index(f"e{n:02}/1") < place.told.index(f"e{n:02}/2") for n in range(48))
+    assert sorted(place.sent) == keys
+    assert all(place.sent.index(f"e{n:02}/1") < place.sent.index(f"e{n:02}/2") for n in range(48))
     assert state.counts() == {"pending": 0, "delivered": len(keys), "dead": 0}
 
 
 def test_after_an_outage_one_delivery_probes(state: Store, fake_clock: FakeClock, commit: Commit) -> None:
-    """While nobody answers, each try costs one message; the first that is taken opens the way for all, with a line."""
+    """While no one answers, each try costs one message; the first that is taken opens the way for all, with a line."""
     place = Place(fake_clock, up=False)
     dispatcher = make(state, fake_clock, fake_clock, place)
     commit(*(f"e{n:02}/1" for n in range(30)))
@@ -87,7 +87,7 @@ def test_after_an_outage_one_delivery_probes(state: Store, fake_clock: FakeClock
     with capture_logs() as logs:
         run(dispatcher, 120, fake_clock)
     assert len(set(place.asked[tried:])) <= 2
-    assert len(place.told) == 30
+    assert len(place.sent) == 30
     assert [(line["event"], line["failures"]) for line in logs] == [("notifier is back", tried)]
 
 
@@ -104,7 +104,7 @@ def test_a_clock_that_is_put_back_stalls_nothing(
     place.up = True
     commit("c/1")
     run(dispatcher, 300, fake_clock, timer)
-    assert sorted(place.told) == ["a/1", "b/1", "c/1"]
+    assert sorted(place.sent) == ["a/1", "b/1", "c/1"]
 
 
 def test_a_clock_that_was_put_back_before_the_start(
@@ -118,7 +118,7 @@ def test_a_clock_that_was_put_back_before_the_start(
     fake_clock.advance(-7 * DAY)
     place.up = True
     make(state, fake_clock, timer, place).run_due()
-    assert place.told == ["a/1"]
+    assert place.sent == ["a/1"]
 
 
 def test_a_clock_that_is_put_forward_buries_nothing(
@@ -141,7 +141,7 @@ def test_a_clock_that_is_put_forward_buries_nothing(
     assert state.counts() == {"pending": 1, "delivered": 0, "dead": 1}
     place.up = True
     run(dispatcher, 600, fake_clock, timer)
-    assert place.told == ["new/1"]
+    assert place.sent == ["new/1"]
 
 
 def test_a_clock_that_drifts_is_no_jump(state: Store, fake_clock: FakeClock, timer: FakeClock, commit: Commit) -> None:
@@ -159,7 +159,7 @@ def test_a_clock_that_drifts_is_no_jump(state: Store, fake_clock: FakeClock, tim
 def test_drain_ends_though_the_clock_is_put_back(
     state: Store, fake_clock: FakeClock, timer: FakeClock, commit: Commit
 ) -> None:
-    """The deadline of a shutdown is so many seconds away, whatever the clock shows meanwhile."""
+    """The deadline of a shutdown is so many seconds away, no matter what the clock shows meanwhile."""
 
     class Slow(Place):
         def notify(self, change: EventChange) -> None:
@@ -197,7 +197,7 @@ def locked(path: Path) -> Iterator[None]:
 def test_a_store_that_cannot_be_written(
     tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]], outcome: str
 ) -> None:
-    """With a full disk, or a lock held by another program, nobody is told twice or asked again and again.
+    """With a full disk, or a lock held by another program, no one is notified twice or asked again and again.
 
     Once it can be written, what became of the delivery is kept, and the others follow.
     """

@@ -94,7 +94,7 @@ def test_a_receipt_comes_back_with_the_next_change(state: Store, fake_clock: Fak
 
 
 def test_receipts_outlive_the_process(tmp_path: Path, state: Store, fake_clock: FakeClock, commit: Commit) -> None:
-    """What a place calls an event is known after a restart."""
+    """A place's own name for an event is known after a restart."""
     commit("a/1")
     dispatcher(state, fake_clock, Keeper()).run_due()
     state.close()
@@ -142,13 +142,13 @@ def test_a_run_does_not_wait_for_a_pace(state: Store, fake_clock: FakeClock, com
     assert paced.run_due() == 1
 
 
-def test_reminders_name_what_was_told(state: Store, fake_clock: FakeClock, commit: Commit) -> None:
+def test_reminders_name_what_was_sent(state: Store, fake_clock: FakeClock, commit: Commit) -> None:
     """Open events and those that ended a short while ago, each with the newest change that was delivered."""
     lapsing = Lapsing()
     now = pd.Timestamp(fake_clock.now, unit="s", tz="UTC")
     commit("a/1", "a/2", "open/1", "long_over/1", "just_over/1")
     dispatcher(state, fake_clock, lapsing).run_due()
-    commit("a/3")  # nobody was told yet
+    commit("a/3")  # no one was notified yet
     commit("long_over/2", end=now - pd.Timedelta("16min"))
     commit("just_over/2", end=now - pd.Timedelta("14min"))
     AlertResender(state, {"inbox": lapsing}, now=fake_clock).run_due()

@@ -1,4 +1,4 @@
-"""Routes tell the right people at the right hours, and nobody is left with an alarm that never ends."""
+"""Routes notify the right people at the right hours, and no one is left with an alarm that never ends."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def route(*notifiers: str, **conditions: Any) -> Route:
 
 
 def opens(conditions: dict[str, Any], at: str | pd.Timestamp = NOON, **event: Any) -> bool:
-    """Whether a route with these conditions tells of an opening."""
+    """True if a route with these conditions sends an opening."""
     return routed([route(**conditions)], example_change(**event), pd.Timestamp(at)) == ("slack",)
 
 
 @pytest.mark.parametrize(
-    ("conditions", "told"),
+    ("conditions", "sent"),
     [
         ({}, True),
         ({"monitors": ["hosts"]}, True),
@@ -53,13 +53,13 @@ def opens(conditions: dict[str, Any], at: str | pd.Timestamp = NOON, **event: An
         ({"min_severity": "critical"}, False),
     ],
 )
-def test_conditions(conditions: dict[str, Any], told: bool) -> None:
+def test_conditions(conditions: dict[str, Any], sent: bool) -> None:
     """All conditions must be met: names and patterns, of monitors and of labels, and the severity."""
-    assert opens(conditions, severity=Severity.warning) is told
+    assert opens(conditions, severity=Severity.warning) is sent
 
 
 @pytest.mark.parametrize(
-    ("conditions", "at", "told"),
+    ("conditions", "at", "sent"),
     [
         ({"hours": "08:00-18:00"}, "2024-05-01T08:00:00Z", True),
         ({"hours": "08:00-18:00"}, "2024-05-01T07:59:59Z", False),
@@ -80,9 +80,9 @@ def test_conditions(conditions: dict[str, Any], told: bool) -> None:
         ({"weekdays": ["thu"], "tz": "Asia/Tokyo"}, "2024-05-01T15:00:00Z", True),
     ],
 )
-def test_times_of_day(conditions: dict[str, Any], at: str, told: bool) -> None:
+def test_times_of_day(conditions: dict[str, Any], at: str, sent: bool) -> None:
     """Hours include their begin and not their end, may pass midnight, and follow the zone's summer time."""
-    assert opens(conditions, at) is told
+    assert opens(conditions, at) is sent
 
 
 ROUTES = [
@@ -94,18 +94,18 @@ ROUTES = [
 
 
 def life(*changes: tuple[Change, Severity, str]) -> list[tuple[str, ...]]:
-    """Who is told of each of an event's changes; each is its kind, the severity by then, and the time."""
-    told: set[str] = set()
+    """The recipients of each of an event's changes; each is its kind, the severity by then, and the time."""
+    sent: set[str] = set()
     found = []
     for sequence, (change, severity, at) in enumerate(changes):
         event = example_change(change, sequence, severity=severity)
-        found.append(routed(ROUTES, event, pd.Timestamp(f"2024-05-01T{at}:00Z"), told))
-        told.update(found[-1])
+        found.append(routed(ROUTES, event, pd.Timestamp(f"2024-05-01T{at}:00Z"), sent))
+        sent.update(found[-1])
     return found
 
 
 def test_a_rise_counts_as_an_opening() -> None:
-    """Those who care for critical events only are told when it becomes critical, once, and of its end."""
+    """Those who care for critical events only are notified when it becomes critical, once, and of its end."""
     assert life(
         (Change.opened, Severity.warning, "12:00"),
         (Change.updated, Severity.critical, "12:10"),
@@ -114,8 +114,8 @@ def test_a_rise_counts_as_an_opening() -> None:
     ) == [("slack", "office"), ("slack", "pager", "office"), ("slack", "office"), ("slack", "pager", "office")]
 
 
-def test_the_end_is_told_at_any_hour() -> None:
-    """Who was told by day hears of the end by night; who was not told by then does not."""
+def test_the_end_is_sent_at_any_hour() -> None:
+    """Recipients notified by day get the end by night; those not notified by then do not."""
     assert life(
         (Change.opened, Severity.info, "17:50"),
         (Change.updated, Severity.info, "18:20"),
@@ -128,7 +128,7 @@ def test_the_end_is_told_at_any_hour() -> None:
 
 
 def test_changed_routes_do_not_break_the_promise() -> None:
-    """A notifier whose route was removed while the event lasted is still told of its end."""
+    """A notifier whose route was removed while the event lasted is still notified of its end."""
     end = example_change(Change.resolved, 1)
     assert routed([route("slack")], end, NOON, ["old", "slack"]) == ("slack", "old")
     assert routed([], end, NOON, ["old"]) == ("old",)
@@ -136,7 +136,7 @@ def test_changed_routes_do_not_break_the_promise() -> None:
 
 
 def test_an_event_that_opens_again_is_new() -> None:
-    """After its end an event that continues is told like an opening, also to those who want no updates."""
+    """After its end an event that continues is sent like an opening, also to those who want no updates."""
     kinds = (Change.opened, Change.updated, Change.resolved, Change.updated, Change.resolved)
     changes = [example_change(change, i) for i, change in enumerate(kinds)]
     chosen = Recipients(routes=[route("pager", updates=False)])
@@ -164,17 +164,17 @@ COURSES = st.lists(st.tuples(st.sampled_from(Severity), st.integers(0, 10_000)),
 def test_notified_of_the_end_is_who_was_notified_of_the_event(conditions: list[dict[str, Any]], course: Any) -> None:
     """For any routes and any course of an event: the end goes to those, and only those, who heard of it; once each."""
     routes = [Route.model_validate(one) for one in conditions]
-    told: set[str] = set()
+    sent: set[str] = set()
     at = NOON
     for sequence, (severity, minutes) in enumerate(course):
         change = Change.updated if sequence else Change.opened
         at += pd.Timedelta(minutes=minutes)
-        names = routed(routes, example_change(change, sequence, severity=severity), at, told)
+        names = routed(routes, example_change(change, sequence, severity=severity), at, sent)
         assert len(names) == len(set(names))
-        told.update(names)
+        sent.update(names)
     end: EventChange = example_change(Change.resolved, len(course))
-    names = routed(routes, end, at + pd.Timedelta("5h"), told)
-    assert sorted(names) == sorted(told)
+    names = routed(routes, end, at + pd.Timedelta("5h"), sent)
+    assert sorted(names) == sorted(sent)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,6 @@ def test_mistakes_in_the_configuration(wrong: dict[str, Any], said: str) -> None
 
 
 def test_a_route_can_be_written_down_again() -> None:
-    """What the API shows of a route can be read as one."""
+    """A route as the API shows it can be read as one."""
     first = route("a", hours="18:00-24:00", weekdays=["sat", "sun"], labels={"zone": "!eu"}, tz="Europe/Berlin")
     assert Route.model_validate(first.model_dump(mode="json")) == first

@@ -51,7 +51,7 @@ def test_statuses_that_the_caller_accepts_are_answers() -> None:
 
 
 class TestRetries:
-    """What is sent again, how often, and after which pauses."""
+    """Requests that are sent again, how often, and after which pauses."""
 
     @pytest.mark.parametrize(
         "first",
@@ -90,7 +90,7 @@ class TestRetries:
         assert clock.slept == []
 
     def test_pauses_grow_and_vary(self) -> None:
-        """Between half and the whole of 0.5, 1, 2, 4, 8, 10, 10 s, not the same twice; then the failure is told."""
+        """Between half and the whole of 0.5, 1, 2, 4, 8, 10, 10 s, not the same twice; then the failure is reported."""
         clock, script = Clock(), Script(503)
         assert failure(script, clock, retries=7).reason == "server_error"
         assert len(script.requests) == 8
@@ -122,14 +122,14 @@ class TestRetries:
             assert 0.25 <= clock.slept[0] <= 0.5
 
     def test_pause_beyond_the_deadline_is_not_begun(self) -> None:
-        """Who is asked to wait longer than there is time learns at once that it failed, and how long to wait."""
+        """A caller asked to wait longer than there is time learns at once that it failed, and how long to wait."""
         clock = Clock()
         refused = failure(Script(httpx.Response(429, headers={"Retry-After": "300"})), clock)
         assert (refused.reason, refused.retry_after, clock.slept) == ("rate_limited", 300.0, [])
 
 
 class TestDeadline:
-    """``timeout`` bounds the whole exchange, whatever the single waits allow."""
+    """``timeout`` bounds the whole exchange, no matter what the single waits allow."""
 
     def test_slow_drip_is_cut(self) -> None:
         """A body that comes a byte a second ends at the deadline, and its connection is closed."""

@@ -1,4 +1,4 @@
-"""What the notifiers that speak HTTP share: who is trusted, who we are, what the outcome means."""
+"""The common rules of notifiers that speak HTTP: who is trusted, who we are, what the outcome means."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def serve() -> Iterator[Serve]:
 
 
 def test_credentials_headers_and_content_type() -> None:
-    """The user's headers and credentials go out with each request, each header once whatever its case."""
+    """The user's headers and credentials go out with each request, each header once in any case."""
     seen: list[httpx.Request] = []
 
     def accept(request: httpx.Request) -> httpx.Response:
@@ -189,7 +189,7 @@ def test_addresses_are_secrets() -> None:
 
 
 def test_redirects_keep_secrets(close: Close) -> None:
-    """Where they are followed, another host gets neither the user's headers nor those of the request."""
+    """If they are followed, another host gets neither the user's headers nor those of the request."""
     seen: list[httpx.Request] = []
 
     def lead(request: httpx.Request) -> httpx.Response:
@@ -207,7 +207,7 @@ def test_redirects_keep_secrets(close: Close) -> None:
 
 
 def test_statuses_that_a_caller_knows() -> None:
-    """A caller may take a refusal as an answer, and say what mends another one."""
+    """A caller may take a refusal as an answer, and say what fixes another one."""
     answer = sender(lambda _: httpx.Response(404, text="gone")).send("POST", URL, accept=(404,))
     assert (answer.status, answer.text) == (404, "gone")
     error = failure(sender(lambda _: httpx.Response(404)), remedies={404: "check `dashboard`"})
@@ -240,7 +240,7 @@ def test_certificates(serve: Serve, close: Close, tmp_path: Path) -> None:
     made(insecure_skip_verify=True, **shown).send("POST", httpx.URL(url))
     assert len(seen) == 3
     refused = made(ca_file=ours.ca_file, cert_file=other.cert_file, key_file=other.key_file)
-    assert failure(refused, httpx.URL(url)).reason in ("tls", "connect")  # TLS 1.3 tells late, or just hangs up
+    assert failure(refused, httpx.URL(url)).reason in ("tls", "connect")  # TLS 1.3 says late, or just hangs up
     for tls, said in (
         ({"ca_file": tmp_path / "none"}, "tls_config.ca_file: cannot be read"),
         ({"ca_file": client.key_file}, "holds no certificate"),

@@ -25,7 +25,7 @@ from tsdiff_monitor.testing.checks import check_silent
         (httpx.Response(403, json={"message": "no token"}), "auth", False, "no token"),
         (httpx.Response(404, text="404 page not found"), "client_error", False, "check the path of `url`"),
         (httpx.Response(408), "timeout", True, "status 408"),
-        (httpx.Response(422, json=["odd"]), "client_error", False, "status 422"),
+        (httpx.Response(422, json=["unusual"]), "client_error", False, "status 422"),
         (httpx.Response(429), "rate_limited", True, "ask less often"),
         (httpx.Response(500, text="<html>oh</html>"), "server_error", True, "status 500 Internal Server Error"),
         (httpx.Response(302, headers={"Location": "https://sso.example/?t=x"}), "redirect", False, "sso.example;"),
@@ -50,7 +50,7 @@ def test_reasons(answer: Any, reason: str, recoverable: bool, said: str) -> None
 
 
 def test_failure_becomes_the_error_of_readers_and_writers() -> None:
-    """Message, reason and recoverability are kept; where it happened goes before."""
+    """Message, reason and recoverability are kept; where it occurred goes before."""
     failed = failure(Script(429), retries=0)
     for error, kind in ((failed.source_error("reader 'prod'"), SourceError), (failed.write_error("x"), WriteError)):
         assert isinstance(error, kind)
@@ -60,7 +60,7 @@ def test_failure_becomes_the_error_of_readers_and_writers() -> None:
 
 
 def test_body_of_a_refusal_is_kept_within_limits() -> None:
-    """What the server says is there for the connector, cut at 2,000 characters, also when it never ends."""
+    """The server's own words are there for the connector, cut at 2,000 characters, also when it never ends."""
     endless = httpx.Response(400, content=(b"x" * 1000 for _ in range(10**6)))
     assert failure(lambda _: endless).body == "x" * 2000
     failed = failure(Script(httpx.Response(422, json={"errorType": "execution", "error": "many-to-many"})))
@@ -91,7 +91,7 @@ SECRETS = ("url password", "tenant-token", "proxy-password", "base-token")
 
 
 def echo(request: httpx.Request) -> httpx.Response:
-    """A server that repeats everything it was told in its refusal."""
+    """A server that repeats everything it was sent in its refusal."""
     headers = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
     return httpx.Response(400, text=f"{request.url} url password url+password url%20password\n{headers}")
 
@@ -123,7 +123,7 @@ def test_short_secrets_do_not_shred_messages() -> None:
 
 
 class TestCredentials:
-    """Who we are is read at each request, and sent to the server alone."""
+    """Credentials are read at each request, and sent to the server alone."""
 
     def test_each_kind_arrives(self, tmp_path: Path) -> None:
         """Basic from keys or the address (percent-decoded), bearer and other types."""
@@ -157,7 +157,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("content", [None, "", "two\nlines", "nön-ascii"])
     def test_files_that_cannot_be_used(self, tmp_path: Path, content: str | None) -> None:
-        """A missing, empty or odd file is named, its content is not; nothing is sent; it may be mended meanwhile."""
+        """A missing, empty or unusual file is named, its content is not; nothing is sent; it may be fixed meanwhile."""
         file, script = tmp_path / "token", Script(200)
         if content is not None:
             file.write_text(content)
@@ -219,14 +219,14 @@ class TestRedirects:
         ],
     )
     def test_bad_redirects_end(self, method: str, answer: tuple[int, str], said: str) -> None:
-        """What would lose the query or the encryption, leads nowhere or in circles is a failure."""
+        """A redirect that would lose the query or the encryption, leads nowhere or in circles is a failure."""
         with pytest.raises(HttpFailure, match=said) as caught:
             client(Script(self.to(answer[1], answer[0])), **self.OPTIONS).send(method, "/q")
         assert (caught.value.reason, caught.value.status) == ("redirect", answer[0])
 
 
 def test_tls_failures_name_the_key() -> None:
-    """What is wrong with the certificates leads to the key that mends it."""
+    """Any fault of the certificates leads to the key that fixes it."""
     said = {
         "self-signed certificate": "tls_config.ca_file",
         "Hostname mismatch, certificate is not valid for 'x'.": "tls_config.server_name",
@@ -243,7 +243,7 @@ def test_tls_failures_name_the_key() -> None:
 
 
 def test_stream_retries_only_before_its_first_piece() -> None:
-    """A refusal before the body is tried again; a cut within it is told, what came before is given."""
+    """A refusal before the body is tried again; a cut within it is reported, what came before is given."""
 
     class Cut(httpx.SyncByteStream):
         def __iter__(self) -> Any:

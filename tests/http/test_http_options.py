@@ -1,4 +1,4 @@
-"""What may be written under a connector's HTTP keys, and what is said about the rest."""
+"""Values allowed under a connector's HTTP keys, and what is said about the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ReaderConfig(HttpOptions):
     """A reader's configuration as connectors write them."""
 
     url: ServerUrl
-    """Where the source listens."""
+    """The address of the source."""
 
 
 def test_every_key_of_prometheus_is_taken() -> None:

@@ -14,7 +14,7 @@ SECRET = "hunter22"
 
 
 class Options(StrictModel):
-    """What readers, writers and notifiers are told."""
+    """The messages for readers, writers and notifiers."""
 
     basic_auth: BasicAuth | None = None
     """A user."""
@@ -84,6 +84,6 @@ def test_headers_that_cannot_be_sent(given: dict[str, SecretStr], said: str) -> 
 
 
 def test_headers_that_can_be_sent() -> None:
-    """Whatever else is taken as it is."""
+    """All else is taken as it is."""
     good = headers(X_Scope_OrgID="tenant 1", Authorization=SECRET, X_Empty="")
     assert check_headers(good, who="notifier") is good

@@ -30,7 +30,7 @@ def test_the_other_side_may_ask_for_more() -> None:
 
 
 def failing(clock: Clock, *, retries: int, left: float, retried: bool = True) -> int:
-    """How often what always fails is tried."""
+    """Number of tries of a call that always fails."""
     tried = []
 
     def fail() -> None:

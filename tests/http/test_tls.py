@@ -15,14 +15,14 @@ from tsdiff_monitor.http.tls import make_context, read_material, tls_error, tls_
 
 
 def refused(message: str) -> ssl.SSLCertVerificationError:
-    """What OpenSSL raises for a certificate that it does not trust."""
+    """The error that OpenSSL raises for a certificate that it does not trust."""
     error = ssl.SSLCertVerificationError(1, message)
     error.verify_message = message
     return error
 
 
 def shaken(reason: str) -> ssl.SSLError:
-    """What OpenSSL raises for a handshake that fails."""
+    """The error that OpenSSL raises for a handshake that fails."""
     error = ssl.SSLError(1, reason)
     error.reason = reason
     return error
@@ -53,7 +53,7 @@ def behind(cause: BaseException) -> Exception:
     ],
 )
 def test_words_name_the_key(cause: ssl.SSLError, said: str) -> None:
-    """What is wrong with the certificates leads to the key that mends it, however deep the error lies."""
+    """Any fault of the certificates leads to the key that fixes it, however deep the error lies."""
     for error in (cause, behind(cause), behind(behind(cause))):
         assert said in tls_words(error, host="HOST", port="PORT")
         assert tls_error(error) is cause
@@ -82,8 +82,8 @@ def test_material_changes_with_the_files(tmp_path: Path) -> None:
     assert str(caught.value) == f"{file}: tls_config.ca_file: cannot be read: No such file or directory"
 
 
-def test_context_trusts_as_told(tmp_path: Path) -> None:
-    """The authority that is named and nobody else; whoever answers only where the user says so."""
+def test_context_trusts_as_set(tmp_path: Path) -> None:
+    """The authority that is named and no one else; any server at all only where the user says so."""
     authority = Authority(tmp_path)
     context = make_context(TlsConfig(ca_file=authority.ca_file))
     assert (len(context.get_ca_certs()), context.verify_mode, context.check_hostname) == (1, ssl.CERT_REQUIRED, True)
@@ -94,7 +94,7 @@ def test_context_trusts_as_told(tmp_path: Path) -> None:
 
 
 def test_files_that_hold_something_else(tmp_path: Path) -> None:
-    """What is no certificate, keys of others and encrypted keys are told; nobody is asked for a password."""
+    """Files without a certificate, keys of others and encrypted keys are reported; no one is asked for a password."""
     authority = Authority(tmp_path)
     ours, other = authority.issue("ours"), authority.issue("other")
     key = serialization.load_pem_private_key(ours.key_file.read_bytes(), None)

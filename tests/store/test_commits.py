@@ -37,8 +37,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def contents(store: Store) -> tuple[set[str], list[str], dict[Group, pd.Timestamp]]:
-    told = sorted(f"{one.notifier} {one.change.key}" for one in store.undelivered())
-    return {event.id for event in store.events()}, told, store.last_scored("hosts")
+    sent = sorted(f"{one.notifier} {one.change.key}" for one in store.undelivered())
+    return {event.id for event in store.events()}, sent, store.last_scored("hosts")
 
 
 def seen(store: Store) -> dict[Group, pd.Timestamp]:
@@ -50,9 +50,9 @@ def test_groups_and_what_they_share_are_saved_together(store: Store) -> None:
     for _ in range(2):
         names = {f"{name}/1": [f"of {name}"] for name in ("a", "b", "both")}
         store.commit_tick(TickCommit("hosts", [part(A), part(B)], [opened("both")], names))
-    events, told, last = contents(store)
+    events, sent, last = contents(store)
     assert events == {"a", "b", "both"}
-    assert told == ["of a a/1", "of b b/1", "of both both/1"]
+    assert sent == ["of a a/1", "of b b/1", "of both both/1"]
     assert last == {A: T0 + pd.Timedelta(minutes=5), B: T0 + pd.Timedelta(minutes=5)}
     assert store.group_state("hosts", B).tracker_json == {"minutes": 5}
 

@@ -1,4 +1,4 @@
-"""What people say about events, and the alarm rate that follows from it."""
+"""Feedback on events, and the alarm rate that follows from it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def happened(store: Store, name: str, start: pd.Timestamp, monitor: str = "hosts") -> None:
+def add_event(store: Store, name: str, start: pd.Timestamp, monitor: str = "hosts") -> None:
     event = dataclasses.replace(example_event(), id=name, monitor=monitor, start=start, confirmed=start, last=start)
     store.commit(monitor, (), None, {}, [EventChange(Change.opened, event, 1)], ())
 
 
 def test_the_newest_word_counts(store: Store) -> None:
     """One entry an event, by monitor or for all; it is kept with its note and time."""
-    happened(store, "a", BEGAN)
-    happened(store, "b", BEGAN, monitor="cards")
+    add_event(store, "a", BEGAN)
+    add_event(store, "b", BEGAN, monitor="cards")
     store.give_feedback("a", "real", "", 1.0)
     store.give_feedback("a", "false", "the backup", 2.0)
     store.give_feedback("b", "expected", "", 3.0)
@@ -42,7 +42,7 @@ def test_the_newest_word_counts(store: Store) -> None:
     assert store.feedback()["b"].verdict == "expected"
 
 
-def test_an_event_that_nobody_saw_gets_no_feedback(store: Store) -> None:
+def test_an_event_that_no_one_saw_gets_no_feedback(store: Store) -> None:
     """The error names it; nothing is kept."""
     with pytest.raises(StoreError, match="no event nope"):
         store.give_feedback("nope", "real", "", 1.0)
@@ -55,7 +55,7 @@ def test_alarm_rate(store: Store) -> None:
     store.commit("hosts", (), BEGAN, {}, [], ())
     assert seen_per_week(store, "hosts", BEGAN + pd.Timedelta("23h")) is None
     for day, name in enumerate("abcd", start=1):
-        happened(store, name, BEGAN + pd.Timedelta(days=day))
+        add_event(store, name, BEGAN + pd.Timedelta(days=day))
     assert seen_per_week(store, "hosts", BEGAN + pd.Timedelta("7D")) == 4
     assert seen_per_week(store, "cards", BEGAN + pd.Timedelta("7D")) is None
     for name, verdict in (("a", "real"), ("b", "false"), ("c", "expected")):

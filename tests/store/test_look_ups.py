@@ -30,7 +30,7 @@ from tsdiff_monitor.timeseries.frame import Group
 EVENTS, GROUPS, HOUR = 5000, 20, pd.Timedelta(hours=1)
 NOW = T0 + EVENTS * HOUR / 4
 _FEW = re.compile(r"SCAN (\(?subquery|own|json_each|f\b|totals|CONSTANT|.* INDEX deliveries_(pending|dead|left))", re.I)
-"""What may be gone through: results of other look-ups, feedback, and indexes of the few that are not delivered."""
+"""Tables that may be scanned: results of other look-ups, feedback, and indexes of the few that are not delivered."""
 
 
 class Recording(sqlite3.Connection):
@@ -205,7 +205,7 @@ def test_events_are_found_by_how_they_begin(store: Store) -> None:
 
 
 def test_older_stores_learn_groups_and_members(tmp_path: Path) -> None:
-    """What look-ups need is filled in from the events' bodies; deliveries are counted."""
+    """The columns that look-ups need are filled in from the events' bodies; deliveries are counted."""
     path = tmp_path / "state.sqlite"
     old = Database(path, migrations=MIGRATIONS[:3])
     group: Group = (("host", "ä"), ("zone", "1"))

@@ -81,7 +81,7 @@ def test_a_transaction_sees_its_own_writes(store: Store) -> None:
 
 
 def test_readers_cannot_write(store: Store) -> None:
-    """What slips into a read changes nothing, and is an error."""
+    """A write that slips into a read changes nothing, and is an error."""
     commit(store, make_change())
     with pytest.raises(StoreError, match="cannot be written"):
         store._database.read("DELETE FROM events")

@@ -134,7 +134,7 @@ def test_a_group_is_kept_until_it_is_taken_to_be_gone(store: Store, models: Mode
 
 
 def test_a_monitor_that_left_the_configuration_is_forgotten(store: Store, models: ModelStore, tmp_path: Path) -> None:
-    """When its rows are old by those of the others: its groups, then the network that they shared."""
+    """Parts of a monitor whose rows are old by those of the others: its groups, then the network that they shared."""
     scored(store, 0, pod(1), monitor="former")
     models.put("former", pod(1), MODEL, "")
     models.put_shared("former", cast(Any, MODEL), "")

@@ -1,4 +1,4 @@
-"""What the state database keeps: transactions, idempotence, and the outbox's order."""
+"""Promises of the state database: transactions, idempotence, and the outbox's order."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_committing_again_changes_nothing(store: Store) -> None:
 
 
 def test_going_backwards_is_refused(store: Store) -> None:
-    """A second writer that is behind is told so, and nothing of its commit is kept."""
+    """A second writer that is behind is informed, and nothing of its commit is kept."""
     commit(store, at=5)
     with pytest.raises(StoreError, match=r"already scored up to 2026-03-01T00:05:00.*one tsdiff-monitor per storage"):
         commit(store, make_change(), at=4)

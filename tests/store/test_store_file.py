@@ -18,7 +18,7 @@ from tsdiff_monitor.store.store import GroupState, Store
 
 
 def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
-    """Whoever comes first creates the tables; the others wait for it."""
+    """The process that comes first creates the tables; the others wait for it."""
     failures: list[Exception] = []
 
     def work(path: Path) -> None:
@@ -71,7 +71,7 @@ def test_older_stores_are_migrated(tmp_path: Path) -> None:
 
 
 def test_groups_of_an_older_store_were_seen_when_they_were_scored(tmp_path: Path) -> None:
-    """What was read of them after the last row scored is not known; no group seems to have been gone."""
+    """Rows read of them after the last row scored are not known; no group seems to have been gone."""
     path = tmp_path / "state.db"
     old = Database(path, migrations=MIGRATIONS[:2])
     with old.transaction() as connection:
@@ -150,7 +150,7 @@ def test_a_locked_store_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_explained_and_survived(tmp_path: Path) -> None:
-    """When the file cannot grow nothing of the commit is kept, and it succeeds once there is room."""
+    """If the file cannot grow nothing of the commit is kept, and it succeeds once there is room."""
 
     class Small(sqlite3.Connection):
         def execute(self, *arguments: Any) -> sqlite3.Cursor:

@@ -101,7 +101,7 @@ def test_base_installation_imports_no_extra() -> None:
     ],
 )  # fmt: skip
 def test_commands_load_only_what_they_use(arguments: tuple[str, ...], heavy: str) -> None:
-    """Commands that answer at once do not wait for libraries that they have no use for."""
+    """A command that answers at once does not wait for libraries that it has no use for."""
     done = _python(_LOADED, heavy, *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ""

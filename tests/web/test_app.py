@@ -82,7 +82,7 @@ def test_metrics_in_the_text_format(site: Site) -> None:
         ("?state=open", "a"),
         ("?state=resolved", "b"),
         ("?monitor=shops", "b"),
-        ("?monitor=nobody", ""),
+        ("?monitor=no_one", ""),
         ("?limit=1", "a"),
     ],
 )
@@ -125,7 +125,7 @@ def test_the_page_escapes_what_it_shows(site: Site) -> None:
 
 
 def test_a_store_that_fails_is_an_answer(site: Site) -> None:
-    """When the state cannot be read the API says so with 503, and health and metrics go on."""
+    """If the state cannot be read the API says so with 503, and health and metrics go on."""
     site.store.close()
     answer = site.get("/api/v1/events")
     assert answer.status_code == 503

@@ -15,7 +15,7 @@ APP = Starlette(routes=[Route("/", lambda request: PlainTextResponse("here"))])
 
 
 def test_port_0_takes_a_free_port_and_stopping_frees_it() -> None:
-    """The address holds the real port; after the end nobody answers there, and it can be taken again."""
+    """The address holds the real port; after the end no one answers there, and it can be taken again."""
     with listen("127.0.0.1", 0) as socket, WebServer(APP, socket) as web:
         assert not web.address.endswith(":0")
         assert httpx.get(web.address).text == "here"
@@ -34,6 +34,6 @@ def test_a_taken_port_is_a_clear_error() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
 def test_an_address_of_another_machine_is_a_clear_error(host: str) -> None:
-    """So is an address that this machine does not have, or a name that nobody knows."""
+    """So is an address that this machine does not have, or a name that no one knows."""
     with pytest.raises(TsdiffError, match=f"cannot listen on {host}:0: .*settings.web.listen_address"):
         listen(host, 0)

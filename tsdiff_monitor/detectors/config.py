@@ -12,7 +12,7 @@ from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 __all__ = ["DEFAULT_TYPE", "MODEL_TYPES", "ModelConfig", "model_class"]
 
 ModelConfig = DiffusionModelConfig | BaselineModelConfig | CsdiReferenceConfig
-"""Any entry of the section; ``type`` tells them apart."""
+"""Any entry of the section; ``type`` distinguishes them."""
 
 DEFAULT_TYPE = "diffusion"
 """The ``type`` of an entry that does not say."""

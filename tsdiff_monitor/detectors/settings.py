@@ -1,4 +1,4 @@
-"""The keys that every kind of model has, whatever it is."""
+"""The keys that every kind of model has."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Imputer:
 
     @property
     def any_metrics(self) -> bool:
-        """Whether windows may have any number of metrics, missing ones being as if they were not there."""
+        """True if windows may have any number of metrics, missing ones being as if they were not there."""
         return isinstance(self.network, AnyMetrics) and bool(self.network.any_metrics)
 
     def denoise(

@@ -39,7 +39,7 @@ def smallest_set(
     """
     every = tuple(suspects)
     known: dict[tuple[str, ...], float] = {}
-    if len(every) > 1:  # one call tells most of the cases without an answer
+    if len(every) > 1:  # one call settles most of the cases without an answer
         known[every] = score(every)
         if not known[every] <= enough:
             return None
@@ -51,7 +51,7 @@ def smallest_set(
 
 
 def most_sets(suspects: int, limit: int) -> int:
-    """How many sets :func:`smallest_set` tries at most."""
+    """Most sets that :func:`smallest_set` tries."""
     tried = list(_sets([str(number) for number in range(suspects)], limit))
     return len(tried) + (suspects > max(limit, 1))
 

@@ -26,7 +26,7 @@ EXTRAS: Mapping[str, str] = {
 """Extra of each module that the base installation lacks; in step with ``pyproject.toml``."""
 
 _PACKAGES = {"psycopg": "psycopg[binary]", "recurring_ical_events": "recurring-ical-events"}
-"""Name of a package for pip, where it is not that of its module."""
+"""Names by which pip knows modules, where they differ."""
 _LEFT_OUT = ("sktime",)
 """Modules of the base installation that `deploy/edge-requirements.txt` leaves out, beside torch."""
 

@@ -67,7 +67,7 @@ class DiffusionDetector(FittedDetector[ModelCard]):
     imputer: WindowDenoiser
     codebook: Codebook
     regression: Regression | None = None
-    """Expected values of a metric given the others, where the network cannot tell one metric from another."""
+    """Expected values of a metric given the others, where the network cannot distinguish metrics."""
 
     @property
     def config(self) -> DiffusionModelConfig:
