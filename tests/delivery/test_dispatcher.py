@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tsdiff_monitor.delivery.backoff import LONGEST, backoff
+from tsdiff_monitor.delivery.backoff import LONGEST, delivery_backoff
 from tsdiff_monitor.delivery.dispatcher import Attempt, Dispatcher
 from tsdiff_monitor.errors import DeliveryError, StoreError
 from tsdiff_monitor.events.event import Change, Event, EventChange, Severity
@@ -319,6 +319,6 @@ def test_a_store_that_fails_does_not_repeat_messages(
 @given(st.integers(1, 10_000), st.none() | st.floats(0, 1e6), st.integers())
 def test_backoff_is_bounded(failures: int, retry_after: float | None, seed: int) -> None:
     """At least a second, at most five minutes, never more than doubling, and never shorter than asked for."""
-    wait = backoff(failures, random.Random(seed), retry_after=retry_after)
+    wait = delivery_backoff(random.Random(seed)).pause(failures, retry_after)
     asked = retry_after or 0.0
     assert max(1.0, asked) <= wait <= max(min(LONGEST, 2.0**failures if failures < 20 else LONGEST), asked)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from tsdiff_monitor.errors import OutputError, TsdiffError
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def collecting(errors: Errors, where: str) -> Iterator[None]:
     except TsdiffError as error:
         errors.append((where, error))
     except Exception as error:  # plug-ins may be anybody's code
-        errors.append((where, unexpected(error, where=where)))
+        errors.append((where, internal_error(error, where=where)))
 
 
 def report_errors(errors: Errors) -> None:

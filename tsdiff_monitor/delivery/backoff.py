@@ -1,25 +1,17 @@
-"""Waiting times after failures: exponential, with jitter over the whole span above the floor.
-
-Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter"), with a floor, so
-that a failing service is never asked again at once.
-"""
+"""The waiting times of deliveries, of the product's one back-off: never at once, and five minutes at most."""
 
 from __future__ import annotations
 
 import random
 
-__all__ = ["LONGEST", "SHORTEST", "backoff"]
+from tsdiff_monitor.http.retries import Backoff
 
-SHORTEST = 1.0
-LONGEST = 300.0
+__all__ = ["LONGEST", "SHORTEST", "delivery_backoff"]
+
+SHORTEST, LONGEST = 1.0, 300.0
+"""Seconds; a service that asks for more gets more."""
 
 
-def backoff(failures: int, source: random.Random, *, retry_after: float | None = None) -> float:
-    """Seconds to wait after ``failures`` (>= 1) failures in a row: uniform between 1 s and ``2 ** failures`` s.
-
-    At most five minutes, unless ``retry_after`` (seconds, what the other side asked for) is longer: the result is
-    never shorter than that.
-    """
-    ceiling = min(LONGEST, SHORTEST * 2.0 ** min(failures, 32))
-    wait = source.uniform(SHORTEST, ceiling)
-    return wait if retry_after is None else max(wait, retry_after)
+def delivery_backoff(source: random.Random) -> Backoff:
+    """Uniform between 1 s and ``2 ** failures`` s, :data:`LONGEST` at most: full jitter above a floor."""
+    return Backoff(source, first=2.0, longest=LONGEST, shortest=SHORTEST)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from tsdiff_monitor.delivery.backoff import backoff
+from tsdiff_monitor.delivery.backoff import delivery_backoff
 
 __all__ = ["Breakers"]
 
@@ -58,7 +58,7 @@ class Breakers:
         """Open after a failure, for at least ``retry_after`` seconds where the other side asked for that."""
         breaker = self._breakers.setdefault(name, _Breaker())
         breaker.failures += 1
-        wait = backoff(breaker.failures, self._random, retry_after=retry_after)
+        wait = delivery_backoff(self._random).pause(breaker.failures, retry_after)
         breaker.until = self._timer() + max(wait, pace)
 
     def answered(self, name: str, *, pace: float = 0.0) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from tsdiff_monitor.delivery.attempt import Attempt, Outcome
-from tsdiff_monitor.delivery.backoff import backoff
+from tsdiff_monitor.delivery.backoff import delivery_backoff
 from tsdiff_monitor.delivery.circuit_breaker import Breakers
 from tsdiff_monitor.errors import DeliveryError
 from tsdiff_monitor.plugins import Receipt
@@ -75,7 +75,7 @@ class Outcomes:
             self.dead(delivery, failure.reason, str(failure), took)
             return
         self._breakers.failed(delivery.notifier, pace=pace, retry_after=failure.retry_after)
-        wait = backoff(delivery.attempts + 1, self._random)
+        wait = delivery_backoff(self._random).pause(delivery.attempts + 1)
         asked = max(wait, failure.retry_after or 0.0)
         if self._too_old(delivery, asked):
             self.dead(delivery, failure.reason, str(failure), took)
@@ -86,7 +86,7 @@ class Outcomes:
     def timed_out(self, delivery: Delivery, failure: DeliveryError, pace: float, took: float) -> None:
         """The attempt is counted as failed, while it goes on: it may still deliver, so nothing is given up for it."""
         self._breakers.failed(delivery.notifier, pace=pace)
-        wait = backoff(delivery.attempts + 1, self._random)
+        wait = delivery_backoff(self._random).pause(delivery.attempts + 1)
         self._again(delivery, failure, took, wait, wait)
 
     def returned_late(self, delivery: Delivery, failure: DeliveryError, pace: float, took: float) -> None:

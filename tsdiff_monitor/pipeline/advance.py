@@ -27,7 +27,7 @@ from tsdiff_monitor.pipeline.score import Failed, Scorer, ScoreTask
 from tsdiff_monitor.scoring.rules import flagged, outside
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import ScoreBatch, Scores
 
@@ -87,7 +87,7 @@ def advance(
             one = dataclasses.replace(one, changes=changes)
         except Exception as error:  # an event without an explanation is better than none
             where = group_name(task.group)
-            done.errors.append(("explanation", unexpected(error, monitor=monitor.name, group=where)))
+            done.errors.append(("explanation", internal_error(error, monitor=monitor.name, group=where)))
         followed[task.group] = one
     outcomes = [
         Outcome(one.group, one.changes, one.last, one.tracker, len(one.scores)) for one in followed.values()
@@ -135,7 +135,7 @@ def _excluded(monitor: Monitor) -> Callable[[Group, pd.DatetimeIndex], np.ndarra
 def _failure(monitor: Monitor, group: Group, error: Exception) -> tuple[str, TsdiffError]:
     where = group_name(group)
     if not isinstance(error, TsdiffError):
-        error = unexpected(error, monitor=monitor.name, group=where)
+        error = internal_error(error, monitor=monitor.name, group=where)
     return where, error
 
 
@@ -169,7 +169,7 @@ class _Details:
             if group not in self.failed:  # one report is enough
                 self.failed.add(group)
                 where = group_name(group)
-                self.errors.append(("details", unexpected(error, monitor=self.monitor.name, group=where)))
+                self.errors.append(("details", internal_error(error, monitor=self.monitor.name, group=where)))
             return change
 
     def _snapshot(self, one: Followed, event: Event) -> Snapshot | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import ModelError, TsdiffError
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Choice", "ModelRef", "Models", "StoredModels", "choose_detectors"]
@@ -65,7 +65,7 @@ def choose_detectors(models: StoredModels, monitor: str, groups: Iterable[Group]
             if models.exists(monitor, group):
                 choice.refused.append((group, error))
         except Exception as error:  # a bug in one group must not stop the others
-            choice.refused.append((group, unexpected(error, monitor=monitor, group=group_name(group))))
+            choice.refused.append((group, internal_error(error, monitor=monitor, group=group_name(group))))
         else:
             choice.found[group] = reference
     return choice

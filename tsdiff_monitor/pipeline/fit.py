@@ -22,7 +22,7 @@ from tsdiff_monitor.pipeline.score import Failed
 from tsdiff_monitor.pipeline.shared_fit import shared_network, stored_network
 from tsdiff_monitor.plugins import GroupSelector, Reader, Reading
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Fit:
                 histories = {group: self._history(group, frames.pop(group)) for group in list(frames)}
                 base = shared_network(monitor, self.models, histories, progress=progress, clock=clock)
             except Exception as error:  # a bug in the network they share must not end the fit without a report
-                known = error if isinstance(error, TsdiffError) else unexpected(error, monitor=monitor.name)
+                known = error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name)
                 result.errors.extend((group_name(group), known) for group in missing)
                 return
         for group in missing:
@@ -137,7 +137,7 @@ class _Fit:
     def _fail(self, group: Group, error: Exception) -> None:
         where = group_name(group)
         if not isinstance(error, TsdiffError):
-            error = unexpected(error, monitor=self.monitor.name, group=where)
+            error = internal_error(error, monitor=self.monitor.name, group=where)
         self.result.errors.append((where, error))
 
 

@@ -12,7 +12,7 @@ from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.detectors.registry import fit_detector
 from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.pipeline.score import Failed
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
 if TYPE_CHECKING:
@@ -79,6 +79,6 @@ class LocalFitter:
                 yield Failed(task.group, error)
             except Exception as error:  # a bug in one group must not stop the others
                 where = group_name(task.group)
-                yield Failed(task.group, unexpected(error, monitor=task.monitor, group=where))
+                yield Failed(task.group, internal_error(error, monitor=task.monitor, group=where))
             else:
                 yield Fitted(task, detector)

@@ -12,7 +12,7 @@ from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.pipeline.detectors import ModelRef, Models
 from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.scoring.rules import Rule
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import Scores
 from tsdiff_monitor.timeseries.selection import align_metrics, strip_empty_rows
@@ -79,7 +79,7 @@ class LocalScorer:
 def failed(task: ScoreTask, error: Exception) -> Failed:
     """The failure of a task; a bug becomes an internal error without its text."""
     if not isinstance(error, TsdiffError):
-        error = unexpected(error, monitor=task.model.monitor, group=group_name(task.group))
+        error = internal_error(error, monitor=task.model.monitor, group=group_name(task.group))
     return Failed(task.group, error)
 
 
@@ -105,7 +105,9 @@ def make_tasks(
             task = ScoreTask(group, frame, first, reference, alarms_per_week, monitor.rules(frame.series))
         except Exception as error:  # one group must not stop the others
             where = group_name(group)
-            known = error if isinstance(error, TsdiffError) else unexpected(error, monitor=monitor.name, group=where)
+            known = (
+                error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name, group=where)
+            )
             failures.append(Failed(group, known))
             continue
         warnings.extend(f"group {group_name(group)}: {text}" for text in unmatched)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tsdiff_monitor.errors import TsdiffError, WriteError
 from tsdiff_monitor.plugins import Writer
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["DirectSinks", "Sinks"]
@@ -48,5 +48,5 @@ class DirectSinks:
                 except WriteError as error:
                     errors.append((f"writer {name}", error))
                 except Exception as error:  # a writer may be anybody's code
-                    errors.append((f"writer {name}", unexpected(error, monitor=batch.monitor, writer=name)))
+                    errors.append((f"writer {name}", internal_error(error, monitor=batch.monitor, writer=name)))
         return errors

@@ -34,7 +34,7 @@ from tsdiff_monitor.pipeline.sinks import Sinks
 from tsdiff_monitor.plugins import Reader
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
 __all__ = ["Parts", "tick"]
@@ -233,4 +233,4 @@ def _expired(monitor: Monitor, group: Group, state: GroupState) -> list[Outcome]
 
 
 def _known_error(error: Exception, monitor: str) -> TsdiffError:
-    return error if isinstance(error, TsdiffError) else unexpected(error, monitor=monitor)
+    return error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor)

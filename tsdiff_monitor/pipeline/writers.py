@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tsdiff_monitor.errors import TsdiffError, WriteError
 from tsdiff_monitor.plugins import Writer
 from tsdiff_monitor.system.deadline import BusyError, Lane
-from tsdiff_monitor.system.internal_error import unexpected
+from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["BackgroundWriter", "QueuedSinks"]
@@ -90,7 +90,7 @@ class BackgroundWriter:
         except WriteError as error:
             return error
         except Exception as error:  # a writer may be anybody's code
-            return unexpected(error, monitor=batch.monitor, writer=self._name)
+            return internal_error(error, monitor=batch.monitor, writer=self._name)
         return None
 
 

@@ -9,12 +9,12 @@ import structlog
 
 from tsdiff_monitor.errors import TsdiffError
 
-__all__ = ["unexpected"]
+__all__ = ["internal_error"]
 
 _log = structlog.get_logger(__name__)
 
 
-def unexpected(error: Exception, **where: Any) -> TsdiffError:
+def internal_error(error: Exception, **where: Any) -> TsdiffError:
     """A report of ``error``: its kind and its place, but not its text, which may hold a secret.
 
     The entry in the log also has ``where`` (the monitor, the group).
