@@ -90,7 +90,7 @@ def test_periods_and_plain_numbers_index_rows_too() -> None:
 
 def test_the_old_name_warns() -> None:
     """`DiffusionDetector` of this module is the same class, with a warning that names the new one."""
-    from tsdiff_monitor.detectors.registry import sktime
+    from tsdiff_monitor.detectors import sktime
 
     with pytest.warns(DeprecationWarning, match="is now SktimeDetector"):
         assert sktime.DiffusionDetector is SktimeDetector

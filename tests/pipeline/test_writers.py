@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -15,6 +16,7 @@ from tsdiff_monitor.errors import WriteError
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.pipeline import Pipeline
 from tsdiff_monitor.pipeline.writers import BackgroundWriter, QueuedSinks
+from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.testing import MemoryReader, MemoryWriter
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
@@ -100,3 +102,37 @@ def test_batches_are_written_in_order(make: Callable[..., Pipeline]) -> None:
     for batch in writer.batches:
         starts.setdefault(batch.group, []).append(batch.frame.start)
     assert all(times == sorted(times) and len(times) == 3 for times in starts.values())
+
+
+def test_a_process_that_dies_before_its_scores_are_written(
+    make_pipeline: MakePipeline, hanging: Hanging, tmp_path: Path
+) -> None:
+    """The next one writes them, once, and tells nothing of their events again."""
+    frames = {host(n): flat_frame(START, 60) for n in range(3)}
+    values = frames[host(0)].values.copy()
+    values[3:6] = 3.0
+    frames[host(0)] = dataclasses.replace(frames[host(0)], values=values)
+    with Store(tmp_path / "life.sqlite") as store:
+
+        def life(writer: MemoryWriter) -> tuple[Pipeline, BackgroundWriter]:
+            queue = BackgroundWriter("scores", writer)
+            pipeline = make_pipeline(
+                MemoryReader(frames), bare=True, store=store, sinks=QueuedSinks("hosts", {"scores": queue})
+            )
+            return dataclasses.replace(pipeline, models=cast(ModelStore, StubModels())), queue
+
+        first, _ = life(hanging)
+        changes = first.tick(START + 10 * STEP, since=START).changes + first.tick(START + 20 * STEP).changes
+        events = store.events()
+        writer = MemoryWriter()
+        second, queue = life(writer)
+        assert second.tick(START + 21 * STEP).changes == [] and changes
+        second.tick(START + 22 * STEP)
+        assert queue.drain(60) == 0
+        assert sorted({time for _, _, time in writer.rows}) == [START + n * STEP for n in range(22)]
+        assert len(writer.batches) == 2 * 3
+        assert store.events() == events
+        third, queue = life(writer)
+        third.tick(START + 23 * STEP)
+        assert queue.drain(60) == 0
+        assert writer.batches[-1].frame.start >= START + 21 * STEP

@@ -59,11 +59,13 @@ def advance(
     states: Mapping[Group, GroupState],
     also: Sequence[Outcome] = (),
     seen: Mapping[Group, pd.Timestamp] | None = None,
+    written: pd.Timestamp | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Advanced:
     """Score the tasks, take the scores into events, and commit all of it with the outcomes ``also`` found.
 
-    ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value; ``clock`` bounds the time
+    ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value; ``written``: up to
+    where writers have the scores; ``clock`` bounds the time
     for explanations. A group that fails is among the errors and stops no other.
     """
     done, budget = Advanced(), TimeBudget(clock)
@@ -90,15 +92,21 @@ def advance(
             done.errors.append(("explanation", internal_error(error, monitor=monitor.name, group=where)))
         followed[task.group] = one
     outcomes = [
-        Outcome(one.group, one.changes, one.last, one.tracker, len(one.scores)) for one in followed.values()
+        Outcome(one.group, one.changes, _newest(one, states), one.tracker, len(one.scores)) for one in followed.values()
     ] + list(also)
     details = _Details(monitor, models, store, followed, done.errors)
-    committed = commit_outcomes(monitor, store, outcomes, seen=seen, annotate=details)
+    committed = commit_outcomes(monitor, store, outcomes, seen=seen, written=written, annotate=details)
     stored = {one.group for one in committed.outcomes if one.last is not None}
     done.followed = [one for group, one in followed.items() if group in stored]
     done.changes = committed.changes
     done.errors.extend(committed.errors)
     return done
+
+
+def _newest(one: Followed, states: Mapping[Group, GroupState]) -> pd.Timestamp:
+    """The newest row scored, now or before: rows that are scored again may end earlier."""
+    before = states[one.group].last_scored if one.group in states else None
+    return one.last if before is None else max(one.last, before)
 
 
 def batches(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tsdiff_monitor.errors import DataError, SourceError, TsdiffError
+from tsdiff_monitor.errors import DataError, SourceError, StoreError, TsdiffError
 from tsdiff_monitor.events.absence import absences
 from tsdiff_monitor.events.calendars import covered, read_calendars
 from tsdiff_monitor.events.state import TrackerState
@@ -78,7 +78,11 @@ def tick(
     cold = ColdStart.of(monitor, models) if cold_start else None
     scored = {group: state.last_scored for group, state in states.items() if state.last_scored is not None}
     context_rows = max(monitor.model.window, 0 if cold is None else cold.config.window)
-    plan = plan_tick(monitor, scored, now, context_rows=context_rows, since=since, since_by_group=since_by_group)
+    written = store.written(monitor.name) if parts.sinks else None
+    plan = plan_tick(
+        monitor, scored, now, context_rows=context_rows, since=since, since_by_group=since_by_group,
+        again_from=written if parts.sinks.is_new else None,
+    )  # fmt: skip
     if plan is None:
         return TickResult()
     rows = read_rows(parts.reader, monitor, plan)
@@ -97,12 +101,27 @@ def tick(
     result.errors.extend((group_name(failure.group), failure.error) for failure in failures)
     seen = newest_rows(rows.frames)
     gone = _absences(monitor, store, states, seen, plan.end, result) if absent else []
-    done = advance(monitor, tasks, models=models, scorer=parts.scorer, store=store, states=states, also=gone, seen=seen)
+    done = advance(
+        monitor, tasks,
+        models=models, scorer=parts.scorer, store=store, states=states, also=gone, seen=seen, clock=clock,
+        written=plan.start if parts.sinks and written is None else parts.sinks.written,
+    )  # fmt: skip
     result.changes, result.rows, result.groups = done.changes, done.rows, len(done.followed)
     result.errors.extend(done.errors)
     if parts.sinks:
-        result.errors.extend(parts.sinks.write(batches(monitor, done.followed, models, result.errors)))
+        new = batches(monitor, done.followed, models, result.errors)
+        result.errors.extend(parts.sinks.write(new, plan.end))
+        if parts.sinks.written == plan.end:  # at once; otherwise the next tick knows
+            result.errors.extend(_mark_written(monitor, store, plan.end))
     return result
+
+
+def _mark_written(monitor: Monitor, store: Store, until: pd.Timestamp) -> list[tuple[str, TsdiffError]]:
+    try:
+        store.mark_written(monitor.name, until)
+    except StoreError as error:  # the rows are written once more by the next process
+        return [("writers", error)]
+    return []
 
 
 def _chosen(

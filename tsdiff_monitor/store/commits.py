@@ -18,6 +18,10 @@ from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Commits", "PartsError"]
 
+_WRITTEN = (
+    "INSERT INTO written (monitor, until) VALUES (?, ?) "
+    "ON CONFLICT (monitor) DO UPDATE SET until = max(until, excluded.until)"
+)
 _UPSERT = (
     "INSERT INTO groups (monitor, labels, last_scored, first_scored, last_seen, tracker) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (monitor, labels) DO UPDATE SET last_scored = coalesce(excluded.last_scored, last_scored),"
@@ -69,6 +73,8 @@ class Commits:
                 causes[None] = error
             if causes:
                 raise PartsError(causes)
+            if commit.written is not None:
+                connection.execute(_WRITTEN, (commit.monitor, ns_of(commit.written)))
             connection.executemany(_UPSERT, rows)
             known = stored.keys() | {row[1] for row in rows if row[2] is not None}
             connection.executemany(
@@ -80,6 +86,11 @@ class Commits:
                     if (labels := labels_text(group)) in known
                 ],
             )
+
+    def mark_written(self, monitor: str, until: pd.Timestamp) -> None:
+        """Keep that the scores of the rows before ``until`` are with the monitor's writers."""
+        with self._database.transaction() as connection:
+            connection.execute(_WRITTEN, (monitor, ns_of(until)))
 
     def commit(
         self,

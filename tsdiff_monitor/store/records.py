@@ -42,7 +42,8 @@ class TickCommit:
     """Everything that one tick of a monitor leaves: ``parts`` of groups, changes of incidents that they ``share``.
 
     ``recipients``: by a change's key, the notifiers that it goes to. ``seen``: the newest row with a value of each
-    group that was read.
+    group that was read. ``written``: the scores of earlier rows are with the monitor's writers; None leaves what is
+    stored.
     """
 
     monitor: str
@@ -50,6 +51,7 @@ class TickCommit:
     shared: Sequence[EventChange] = ()
     recipients: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seen: Mapping[Group, pd.Timestamp] = field(default_factory=dict)
+    written: pd.Timestamp | None = None
 
 
 @dataclass(frozen=True)

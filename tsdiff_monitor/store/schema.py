@@ -132,7 +132,14 @@ _LOOK_UPS = (
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS)
+_WRITTEN = (
+    """CREATE TABLE written (
+        monitor TEXT NOT NULL PRIMARY KEY,
+        until INTEGER NOT NULL      -- the scores of earlier rows are with the monitor's writers
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS, _WRITTEN)
 """Entry ``n`` turns a store of version ``n`` into one of version ``n + 1``."""
 
 

@@ -83,6 +83,11 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         )
         return {group_of(labels): time_of(last) for labels, last in rows}
 
+    def written(self, monitor: str) -> pd.Timestamp | None:
+        """Up to where (exclusive) the monitor's writers have the scores for sure; None where nothing is known."""
+        rows = self._database.read("SELECT until FROM written WHERE monitor = ?", (monitor,))
+        return time_of(rows[0][0]) if rows else None
+
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
         """The newest row of the monitor's very first commit, of a group known or forgotten; None before it."""
         rows = self._database.read(
