@@ -23,6 +23,7 @@ _ROOMS = (
     "tests/delivery",
     "tests/events",
     "tests/http",
+    "tests/plugins",
     "tests/rehearsal",
     "tests/store",
     "tests/system",
