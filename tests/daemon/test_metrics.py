@@ -45,7 +45,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists(tmp_path: Pa
 
 
 def test_the_numbers_of_plugins_are_documented() -> None:
-    """What the shipped ones count of themselves stands in the table of plug-ins, totals as counters."""
+    """All that the shipped ones count of themselves is in the table of plug-ins, totals as counters."""
     from tsdiff_alerts.email import EmailNotifier
     from tsdiff_alerts.slack import SlackNotifier
     from tsdiff_connectors.prometheus import RemoteWriter
@@ -65,7 +65,7 @@ def test_the_numbers_of_plugins_are_documented() -> None:
 
 
 def test_every_value_of_a_closed_label_is_documented() -> None:
-    """Whoever writes an alert finds all outcomes of ticks, fits and deliveries in the document."""
+    """Anyone who writes an alert finds all outcomes of ticks, fits and deliveries in the document."""
     from tsdiff_monitor.daemon.metrics import FIT_OUTCOMES
 
     for outcome in (*FIT_OUTCOMES, "delivered", "failed", "dead", "missed", "still_running"):
