@@ -18,6 +18,7 @@ _ROOT = Path(__file__).parents[2]
 
 _ROOMS = (
     "benchmarks",
+    "connectors",
     "tests/backtest",
     "tests/checks",
     "tests/config",
