@@ -17,6 +17,7 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 
 _ROOMS = (
+    "alerts",
     "benchmarks",
     "connectors",
     "tests/backtest",

@@ -128,7 +128,7 @@ def _plot_line(axes: Axes, days: np.ndarray, values: np.ndarray, *, color: str, 
 
 
 def _label_values(axes: Axes) -> None:
-    """Two or three round values, with as many digits as it takes to tell them apart."""
+    """Two or three round values, with as many digits as it takes to distinguish them."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = axes.get_ylim()
