@@ -89,7 +89,7 @@ def test_compression_is_a_choice() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 25), st.integers(0, 59), st.sampled_from([1, 2, 5]), st.integers(0, 90))
 def test_parts_join_to_the_whole(rows: int, most: int, odd: int, coarser: int, offset: int) -> None:
-    """Under any limit of points: each row holds the value due to it; series may come, go and come again at the seams."""
+    """With any limit of points, each row holds the value due to it; series may come, go and return at the seams."""
     came = {True: lambda at: at, False: lambda at: at if int(at) // 240 % 2 else None}
     stub = Stub({"q": [(A, came[True]), (B, came[False])]})
     query = Query("q", "q", coarser * MINUTE, pd.Timedelta(offset, "s"), max_points_per_query=most)

@@ -75,7 +75,7 @@ def test_values_stand_at_their_times() -> None:
 
 
 def test_labels_of_the_input_keep_clear_of_ours() -> None:
-    """A label with one of our names is exported under another, invalid names become valid, and none swallows another."""
+    """A label with one of our names goes out under another, invalid names become valid, and none swallows another."""
     group = (("a b", "1"), ("a-b", "2"), ("a_b", "3"), ("for", "4"), ("monitor", "5"), ("0", "6"), ("é", "7"))
     (score, *_) = series(example_batch(group=group))
     assert (score["for"], score["monitor"]) == ("hosts", "hosts")
