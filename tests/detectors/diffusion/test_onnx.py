@@ -280,7 +280,7 @@ for attempt in (
     lambda: fit_detector(example_frame(20), onnx),
     lambda: (sys.modules.update(torch=None), fit_detector(example_frame(20), onnx)),
     lambda: load_detector(Path(sys.argv[3])),
-    lambda: ModelStore(Path(sys.argv[3])).get_shared("hosts"),
+    lambda: ModelStore(Path(sys.argv[3])).get_network("hosts"),
 ):
     try:
         attempt()
