@@ -63,7 +63,7 @@ def test_more_culprits_than_have_room() -> None:
 
 
 NAN: Values = (None, None, None, None)
-ODD = [
+UNUSUAL = [
     details((None,) * 4, Course("nothing", NAN, NAN, NAN, NAN)),
     details((1.0,), Course("a row", (1.0,), (1.0,), (1.0,), (1.0,))),
     details((0.0, 1e9, float("inf"), 2.0), Course("huge", (1e308, -1e308, 3e38, 0.0), NAN, NAN, NAN)),
@@ -75,20 +75,20 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("unusual", UNUSUAL)
 @pytest.mark.parametrize("change", [Change.opened, Change.resolved])
-def test_odd_data(odd: Details, change: Change) -> None:
+def test_unusual_data(unusual: Details, change: Change) -> None:
     """Gaps, single rows, absurd and equal values, thousands of rows, no culprit: a picture each, and no warning."""
-    assert pixels(draw(example_change(change, details=odd))).shape[1] == 960
+    assert pixels(draw(example_change(change, details=unusual))).shape[1] == 960
 
 
 @pytest.mark.parametrize("name", ["$x^2$ \\frac{", "Ω ≈ 電力 💩", "a\nb\x1b[31m", "x" * 5000, ""])
-def test_odd_names(name: str) -> None:
+def test_unusual_names(name: str) -> None:
     """Names are text, never mathematics; signs that the font lacks become question marks."""
     row: Values = (1.0, 2.0, 3.0)
     culprits = (Culprit(name, 1.0, 1e30, None, -1e30, 0.0),)
-    odd = details(row, Course(name, row, row, row, row))
-    assert draw(example_change(details=odd, culprits=culprits, group=(("label", name),))) is not None
+    unusual = details(row, Course(name, row, row, row, row))
+    assert draw(example_change(details=unusual, culprits=culprits, group=(("label", name),))) is not None
 
 
 def test_the_same_from_several_threads() -> None:
