@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_writable(path)
         results = Results.open(given.out, given.protocol, resume=given.resume)
         tasks = load_tasks(given.data, given.protocol, series=given.series, prefix_lengths=given.prefix_lengths)
-        run(tasks, results, methods, seeds=given.seeds, jobs=given.jobs, tell=_tell)
+        run(tasks, results, methods, seeds=given.seeds, jobs=given.jobs, report=_print_record)
         records = [record for record in results.records if record["method"] in methods]
         _report(records, given.plot, f"{given.data.name}, {given.protocol} protocol")
     except TsdiffError as error:
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tell(record: Record) -> None:
+def _print_record(record: Record) -> None:
     shown = {key: value for key, value in record.items() if key not in {"published", "protocol"}}
     print(json.dumps(shown), flush=True)
 

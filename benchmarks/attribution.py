@@ -67,7 +67,7 @@ def zscore(case: Case) -> Method:
 
 
 def pca(case: Case) -> Method:
-    """What the components that explain 90 % of the variance leave, divided by its root mean square in the history."""
+    """The residual of components that explain 90 % of the variance, over its root mean square in the history."""
     mean, deviation = np.nanmean(case.train, 0), np.maximum(np.nanstd(case.train, 0), 0.01)
     z = np.nan_to_num((case.train - mean) / deviation)
     variance, vectors = np.linalg.eigh(np.cov(z, rowvar=False))

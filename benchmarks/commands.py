@@ -1,4 +1,4 @@
-"""What the commands that score series have in common: their first options, and a result file written as it grows."""
+"""The common part of the commands that score series: their first options, and a result file written as it grows."""
 
 from __future__ import annotations
 

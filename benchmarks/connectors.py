@@ -1,4 +1,4 @@
-"""What reading from Prometheus costs: ``python -m benchmarks.connectors --out FILE.json``.
+"""The cost of reading from Prometheus: ``python -m benchmarks.connectors --out FILE.json``.
 
 A long history from a real Prometheus beside one curl that fetches the same bytes and orjson that parses them; the CPU
 of one tick of a thousand groups; and memory over ten thousand ticks.
@@ -33,7 +33,7 @@ class _Sizes:
 _QUICK = _Sizes(history=(300, 3), repeats=2, tick=(5, 3, 2), memory=(3, 1, 50))
 
 _TARGETS = {"history_ratio": 1.5, "tick_cpu_seconds": 2.0, "memory_growth_percent": 5.0}
-"""What each figure may be at most."""
+"""The most that each figure may be."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 Event logic, store and delivery are run to their end again and again, with a crash or an error at random SQL
 statements, commits, messages and steps (:mod:`benchmarks.crash_world`), and with a real ``kill -9`` at random times.
-After each round the store and the places that were told are compared with a run that nothing disturbed. Then a storm
+After each round the store and the notified places are compared with a run that nothing disturbed. Then a storm
 (:mod:`benchmarks.storm`).
 """
 
@@ -45,9 +45,9 @@ _LIFETIME = 0.3
 
 @dataclass
 class Audit:
-    """What is wrong after a round, and what may be: ``sent_again`` counts messages that came with a key seen before.
+    """Faults after a round, and what is none: ``sent_again`` counts messages that came with a key seen before.
 
-    ``needless``: messages of what an incident tells of already.
+    ``needless``: messages of what an incident says already.
     """
 
     changes: int = 0
@@ -98,27 +98,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def audit(scenario: Scenario, folder: Path, inboxes: Path) -> Audit:
-    """Compare the stored history and what each place was told with a run that nothing disturbed."""
-    undisturbed, to_tell = scenario.undisturbed()
+    """Compare the stored history and what each place was sent with a run that nothing disturbed."""
+    undisturbed, to_send = scenario.undisturbed()
     wanted = {key: digest(change) for key, change in undisturbed.items()}
     openings = [change for change in undisturbed.values() if change.sequence == 1]
     found = Audit(changes=len(wanted), incidents=sum(bool(change.event.members) for change in openings))
     with Store(folder / DATABASE) as store:
         history = {change.key: digest(change) for event in store.events() for change in store.changes(event.id)}
         counts = store.counts()
-        last_told = sorted((undisturbed[key] for key in to_tell), key=lambda change: change.sequence)
-        newest = {change.event.id: change.sequence for change in last_told}
+        last_sent = sorted((undisturbed[key] for key in to_send), key=lambda change: change.sequence)
+        newest = {change.event.id: change.sequence for change in last_sent}
         receipts = {(event, place): store.receipt(event, place) for event in newest for place in PLACES}
     found.lost += len(wanted.keys() - history.keys()) + counts["pending"] + counts["dead"]
     found.lost += sum(receipts[event, place] != {"sequence": str(newest[event])} for event, place in receipts)
     found.doubled_keys += sum(wanted.get(key) != meaning for key, meaning in history.items())
     for place in PLACES:
-        told = [line.split() for line in (inboxes / place).read_text().splitlines()]
-        firsts = dict.fromkeys(key for key, _ in told)
-        found.lost += len(to_tell - firsts.keys())
-        found.needless += len(firsts.keys() - to_tell)
-        found.doubled_keys += sum(wanted.get(key) != meaning for key, meaning in {(key, said) for key, said in told})
-        found.sent_again += len(told) - len(firsts)
+        sent = [line.split() for line in (inboxes / place).read_text().splitlines()]
+        firsts = dict.fromkeys(key for key, _ in sent)
+        found.lost += len(to_send - firsts.keys())
+        found.needless += len(firsts.keys() - to_send)
+        found.doubled_keys += sum(wanted.get(key) != meaning for key, meaning in {(key, said) for key, said in sent})
+        found.sent_again += len(sent) - len(firsts)
         last: Counter[str] = Counter()
         for key in firsts:
             event, _, sequence = key.partition("/")
@@ -132,7 +132,7 @@ def _crashes(folder: Path, points: int, kills: int, seed: int) -> dict[str, Any]
     source = random.Random(seed)  # noqa: S311
     while by_kind.total() < points:
         scenario = make_scenario(seed * 1_000_000 + rounds)
-        place, inboxes = folder / f"round{rounds}", folder / f"told{rounds}"
+        place, inboxes = folder / f"round{rounds}", folder / f"sent{rounds}"
         place.mkdir()
         inboxes.mkdir()
         left = points - by_kind.total()
@@ -205,7 +205,7 @@ def _table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['points']:,} points in {result['rounds']:,} rounds, {result['seconds']:g} s",
         *(f"  {count:6,} {kind}" for kind, count in result["by_kind"].items()),
-        f"changes       {result['changes']:,}, {result['incidents']:,} incidents, told to {len(PLACES)} places",
+        f"changes       {result['changes']:,}, {result['incidents']:,} incidents, sent to {len(PLACES)} places",
         f"lost          {result['lost']:,}  (asked: 0)",
         f"needless      {result['needless']:,}  (asked: 0)",
         f"doubled keys  {result['doubled_keys']:,}  (asked: 0)",

@@ -1,4 +1,4 @@
-"""What the crash benchmark plays: scores of a few groups, and what is to become of them when nothing ever fails."""
+"""The crash benchmark's scenario: scores of a few groups, and what is to become of them when nothing ever fails."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class Scenario:
     scores: Mapping[Group, Scores]
 
     def undisturbed(self) -> tuple[dict[str, EventChange], set[str]]:
-        """Every change by its key, and the keys of those that are told, when nothing ever fails: without any store."""
+        """Every change by its key, and the keys of those that are sent, when nothing ever fails: without any store."""
         changes: list[EventChange] = []
         for group, scores in self.scores.items():
             changes += EventTracker(CONFIG.events, MONITOR, group, TrackerState()).advance(scores, explain)
         joined = group_events(changes, (), CONFIG.events, STEP, lambda _: 0)
         changes += [change for change, _ in joined.incidents]
-        told: set[str] = set()
+        sent: set[str] = set()
         aware: set[str] = set()  # the events that are open as far as the places know
         for change in sorted(changes, key=lambda change: (change.event.id, change.sequence)):
             event, ended = change.event.id, change.change is Change.resolved
             if event in aware if ended else change.key not in joined.suppressed:
-                told.add(change.key)
+                sent.add(change.key)
                 aware = aware - {event} if ended else aware | {event}
-        return {change.key: change for change in changes}, told
+        return {change.key: change for change in changes}, sent
 
 
 def make_scenario(seed: int, groups: int = 4) -> Scenario:
@@ -76,5 +76,5 @@ def make_scenario(seed: int, groups: int = 4) -> Scenario:
 
 
 def explain(time: pd.Timestamp, names: Sequence[str]) -> Mapping[str, tuple[float, float, float, float]]:
-    """Stands in for actual values, expected ones and bands."""
+    """Made-up actual values, expected ones and bands."""
     return dict.fromkeys(names, (float(time.minute), 1.0, 0.0, 2.0))

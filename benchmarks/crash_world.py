@@ -1,7 +1,7 @@
 """A daemon in miniature with faults at random moments, for :mod:`benchmarks.crash`.
 
 The production path from scores on: event logic, incidents, store, outbox, dispatcher. Scores come from arrays
-(:mod:`benchmarks.crash_scenario`) and the places that are told write what they hear into files, so that thousands of
+(:mod:`benchmarks.crash_scenario`) and the places that are notified write what they get into files, so that thousands of
 crashes take minutes.
 
 A crash is what ``kill -9`` leaves: at that very moment the database's files are copied as they are, and the next life
@@ -95,12 +95,12 @@ class Faults:
         for file in self.folder.iterdir():
             if not file.name.endswith("-shm"):  # rebuilt from the log, as after a reboot
                 shutil.copyfile(file, copy / file.name)
-        shutil.rmtree(self.folder)  # the dying process still has it open; it changes what nobody reads
+        shutil.rmtree(self.folder)  # the dying process still has it open; it changes what is read no more
         self.folder = copy
 
 
 def live(scenario: Scenario, folder: Path, inboxes: Path, clock: FakeClock, faults: Faults | None = None) -> None:
-    """One life of the process: go on where the stored state ends, until all rows are scored and all is told.
+    """One life of the process: go on where the stored state ends, until all rows are scored and all is sent.
 
     Raises :class:`CrashError` where ``faults`` end it.
     """
@@ -128,12 +128,12 @@ def live(scenario: Scenario, folder: Path, inboxes: Path, clock: FakeClock, faul
 
 
 def digest(change: EventChange) -> str:
-    """What a key stands for."""
+    """A digest of the change that a key stands for."""
     return hashlib.sha256(json.dumps(change.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _pipeline(store: Store) -> Pipeline:
-    """What committing needs of one; nothing is read or fit here."""
+    """The parts of one that committing needs; nothing is read or fit here."""
     absent = cast(Any, None)
     return Pipeline(MONITOR, CONFIG, model=absent, scheduler=absent, reader=absent, store=store, models=absent)
 
@@ -165,7 +165,7 @@ def _nothing(edge: str, kind: str, errors: Sequence[Exception] = ()) -> None:
 
 
 class _Place:
-    """Keeps, in a file, the keys it was told and what they stood for. Its receipt names the newest key it took."""
+    """Keeps, in a file, the keys it was sent and what they stood for. Its receipt names the newest key it took."""
 
     keeps_receipts = True
     pace = 0.2

@@ -49,7 +49,7 @@ class Results:
         return cls(path, protocol, [record for record in records if "error" not in record])
 
     def has(self, series: str, method: str, seed: int) -> bool:
-        """Whether this was measured already."""
+        """True if this was measured already."""
         key = (series, method, seed)
         return any((r["series"], r["method"], r["seed"]) == key for r in self.records)
 
@@ -84,7 +84,7 @@ def run(
     *,
     seeds: int,
     jobs: int,
-    tell: Callable[[Record], None],
+    report: Callable[[Record], None],
 ) -> None:
     """Every method on every task, with ``seeds`` seeds where the seed matters; what ``results`` holds is skipped."""
     wanted = (
@@ -96,7 +96,7 @@ def run(
     )
     for record in _evaluated(wanted, jobs):
         results.add(record)
-        tell(record)
+        report(record)
 
 
 def _evaluated(wanted: Iterator[tuple[Task, str, str, int]], jobs: int) -> Iterator[Record]:

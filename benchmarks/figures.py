@@ -29,7 +29,7 @@ def run(
 ) -> int:
     """The command ``python -m benchmarks.PROGRAM``; returns the exit status, 2 for input that is wrong.
 
-    ``measure`` and ``table`` are told whether ``--quick`` was given: tiny sizes, whose figures mean nothing.
+    ``measure`` and ``table`` are given whether it is ``--quick``: tiny sizes, whose figures mean nothing.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{program}", description=about)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="result file")
@@ -49,7 +49,7 @@ def run(
 
 
 def machine() -> dict[str, Any]:
-    """What figures depend on besides the code: processors that may be used, load, architecture, Python."""
+    """The conditions of figures besides the code: processors that may be used, load, architecture, Python."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1),

@@ -1,4 +1,4 @@
-"""What a simple score finds in the same features: per-group deviations, or sums, with thresholds learned alike."""
+"""The finds of a simple score in the same features: per-group deviations, or sums, with thresholds learned alike."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _AFTER = 10 * _DAY
 
 @dataclass(frozen=True)
 class Case:
-    """What one configuration is to find: the ``count``th fraud of a ``scenario``, known ``delay`` seconds later."""
+    """One configuration's target: the ``count``th fraud of a ``scenario``, known ``delay`` seconds later."""
 
     name: str
     key: str
@@ -68,7 +68,7 @@ def judge(
     An incident that is due in the watched time, three days before its end at the latest, is found when an event is
     confirmed by a row that is over after its first fraud is known and within three days after it is due. An event is
     false when it neither overlaps an incident nor begins within ten days after one nor, where payments are known to be
-    fraudulent at once, holds one of any scenario: with a delay, single reports are what there is to be told apart.
+    fraudulent at once, holds one of any scenario: with a delay, single reports are what there is to distinguish.
     """
     start, end = (int(time.timestamp()) for time in watched)
     every = incidents(case, labels)

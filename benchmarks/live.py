@@ -1,8 +1,8 @@
-"""What the daemon would have told: ``python -m benchmarks.live --data DIR --out FILE.json``.
+"""The events that the daemon would have sent: ``python -m benchmarks.live --data DIR --out FILE.json``.
 
 The test rows of each series are scored as they would come in, with the event logic and the alarm rate of production.
 The events are held against the labels: how many labelled segments have one, how many events a week lie outside of all
-of them, how many rows after its start a segment is told of, and what share of the normal rows lies in events (an event
+of them, how many rows after its start a segment is found, and what share of the normal rows lies in events (an event
 that never ends finds everything). With ``--refit``, the model is fit again that often, on as many of
 the newest rows as the first fit had, and three ways are compared: never; with the rows of its own events hidden, as the
 daemon does it; and with everything learned. Labels are read for the measures alone.
@@ -30,13 +30,13 @@ from tsdiff_monitor.system.atomic_files import check_writable
 __all__ = ["WAYS", "main"]
 
 WAYS = ("never", "events hidden", "all learned")
-"""When to fit again, and from what."""
+"""Ways to fit again, by what is learned from."""
 _NEAR = 10
 """Rows around a labelled segment in which an event is neither false nor late: labels are drawn by hand."""
 _WEEK = 604_800.0
 
 Span = tuple[int, int, int]
-"""An event: its first row, the row after its last, and the row in which it was told of."""
+"""An event: its first row, the row after its last, and the row in which it was opened."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +84,7 @@ def _records(tasks: list[Task], every: float | None, given: argparse.Namespace) 
             began = time.perf_counter()
             score, spans, fits = _replayed(task, config, rows, hide=way == WAYS[1], alarms=given.alarms)
             yield {
-                "series": task.series, "way": way, "fits": fits, **_told(task, spans),
+                "series": task.series, "way": way, "fits": fits, **_detections(task, spans),
                 "vus_pr": measure(task.labels, score, task.test[:, 0].astype(np.float64), task.step_seconds)["vus_pr"],
                 "seconds": round(time.perf_counter() - began, 1),
             }  # fmt: skip
@@ -125,14 +125,14 @@ def _replayed(
     return score, list(spans.values()), fits
 
 
-def _told(task: Task, spans: list[Span]) -> Record:
+def _detections(task: Task, spans: list[Span]) -> Record:
     """Events against labels."""
     segments = segments_of(task.labels == 1)
     delays = []
     for a, b in segments:
-        told = [max(confirmed - a, 0) for begin, end, confirmed in spans if begin < b and end > a - _NEAR]
-        if told:
-            delays.append(min(told))
+        after = [max(confirmed - a, 0) for begin, end, confirmed in spans if begin < b and end > a - _NEAR]
+        if after:
+            delays.append(min(after))
     near = [(a - _NEAR, b + _NEAR) for a, b in segments]
     false = sum(not any(begin < b and end > a for a, b in near) for begin, end, _ in spans)
     covered = np.zeros(len(task.labels), dtype=bool)

@@ -1,4 +1,4 @@
-"""How good a score is, by labels: measures that need no threshold, and events at an alarm rate.
+"""The quality of a score, by labels: measures that need no threshold, and events at an alarm rate.
 
 T rows; ``labels[T]`` is 1 (anomalous), 0 (normal) or -1 (not known: the row is left out of every measure); ``score[T]``
 is higher where rows are more anomalous, NaN where there is no verdict. Nothing is adjusted after the fact by whole

@@ -22,7 +22,7 @@ __all__ = ["main", "peak_memory"]
 
 _FIT_ROWS = 400
 _FIT_STEPS = 10
-"""What is learned does not change what scoring needs."""
+"""Few, since the memory that scoring needs does not depend on what is learned."""
 
 
 def peak_memory(metrics: int, rows: int, config: DiffusionModelConfig) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a tick of many groups costs this process, and whether memory grows: a local server answers, in its own process.
+"""Cost of a tick of many groups to this process, and growth of memory: a local server answers, in its own process.
 
 ``python -m benchmarks.prometheus_ticks serve GROUPS`` is that server, ``... memory GROUPS QUERIES TICKS`` the process
 whose memory is looked at; both are started from here.

@@ -58,7 +58,7 @@ _TARGETS = {
     "fit_seconds": ("<=", 90, 30),
     "wide_peak_mib": ("<=", 2_048, 1_024),
 }
-"""What is asked at least, and the aim (two cores)."""
+"""The least that is asked, and the aim (two cores)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -60,7 +60,7 @@ class _Limited:
 
     def __init__(self, clock: FakeClock, pace: float, each: float, burst: int) -> None:
         self.pace = pace
-        self.told: set[str] = set()
+        self.taken: set[str] = set()
         self.refused = self.too_soon = 0
         self.done = math.nan
         self._clock, self._each, self._burst = clock, each, burst
@@ -79,7 +79,7 @@ class _Limited:
                 self._closed_until = now + wait
                 raise DeliveryError("slow down", recoverable=True, reason="rate_limited", retry_after=float(wait))
             self._tokens -= 1
-        self.told.add(change.key)
+        self.taken.add(change.key)
         self.done = now
 
 
@@ -110,7 +110,7 @@ def storm(folder: Path, events: int = 1000, limits: Mapping[str, tuple[float, fl
         dead = store.counts()["dead"]
     return StormResult(
         events=events,
-        lost=dead + sum(len(keys - place.told) for place in places.values()),
+        lost=dead + sum(len(keys - place.taken) for place in places.values()),
         too_soon=sum(place.too_soon for place in places.values()),
         refused={name: place.refused for name, place in places.items()},
         seconds={name: round(place.done - began, 1) for name, place in places.items()},

@@ -54,7 +54,7 @@ def per_method(records: Sequence[dict[str, Any]]) -> str:
 
 
 def published_note(records: Sequence[dict[str, Any]]) -> str:
-    """What the best published method reaches on these series, and the oracle that picks the best for each; or ""."""
+    """Figures of the best published method on these series, and of the oracle that picks the best for each; or ""."""
     published = _published(records)
     if not published:
         return ""

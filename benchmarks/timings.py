@@ -1,4 +1,4 @@
-"""What scoring and fitting cost: seconds, measured in this process on one frame."""
+"""The cost of scoring and fitting: seconds, measured in this process on one frame."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How many samples a second go into Prometheus: ``python -m benchmarks.writers --out FILE.json``.
+"""Samples a second that go into Prometheus: ``python -m benchmarks.writers --out FILE.json``.
 
-A Prometheus of its own, on this machine and beside whatever else runs, takes the scores of many groups by remote
+A Prometheus of its own, on this machine and beside all else that runs, takes the scores of many groups by remote
 write: tick by tick through the queue on disk, then a backlog as after an outage. Encoding alone stands beside it.
 """
 
@@ -49,7 +49,7 @@ class _Sizes:
 _QUICK = _Sizes(groups=3, metrics=2, ticks=3, request=100)
 
 _TARGETS = {"samples_per_second": (100_000, 200_000), "backlog_samples_per_second": (100_000, 200_000)}
-"""What is asked at least, and the aim (two cores)."""
+"""The least that is asked, and the aim (two cores)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What the stand-ins for Slack and Grafana share: an HTTP server on the loopback interface, in a thread of its own."""
+"""Common part of the stand-ins for Slack and Grafana: an HTTP server on the loopback interface, in its own thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer; ``lost``: do what was asked, then hang up without an answer."""
+    """The answer; ``lost``: do what was asked, then hang up without an answer."""
 
     status: int = 200
     body: bytes = b""

@@ -51,7 +51,7 @@ class Process:
         self.resender = AlertResender(store, notifiers, now=clock, turns=turns)
 
     def second(self) -> None:
-        """What both jobs do once a second, in the order that is worse."""
+        """The work of both jobs once a second, in the order that is worse."""
         self.dispatcher.run_due()
         self.resender.run_due()
 

@@ -30,7 +30,7 @@ TEMPLATES = (DOCS / "webhook-templates.md").read_text(encoding="utf-8")
 ROUTES = (DOCS / "routes.md").read_text(encoding="utf-8")
 NOTIFIERS = {point.name: point for point in entry_points(group="tsdiff_monitor.notifiers")}
 TITLES = {"alertmanager": "Alertmanager", "pagerduty": "PagerDuty"}
-EXAMPLES = [  # the manifest of Slack's app stands in a list, indented
+EXAMPLES = [  # the manifest of Slack's app is in a list, indented
     text for page in (PAGE, TEMPLATES, ROUTES) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.M)
 ]
 MONITOR = """
@@ -50,7 +50,7 @@ def section(name: str) -> str:
 
 
 def keys_in(text: str) -> set[str]:
-    """What the tables of keys in a text name."""
+    """The keys that the tables in a text name."""
     tables = [part.split("\n\n")[0] for part in text.split("| key | default | meaning |\n")[1:]]
     cells = re.findall(r"^\| (`.*?) \|", "\n".join(tables), re.MULTILINE)
     return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
@@ -93,9 +93,9 @@ def test_examples_pass_the_check(example: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text("https://open.sesame.example/")
         (tmp_path / name).chmod(0o600)
     written = yaml.safe_load(MONITOR) | yaml.safe_load(example.replace("/etc/tsdiff-monitor", str(tmp_path)))
-    told = {name for route in written.get("settings", {}).get("routes", []) for name in route["notifiers"]}
-    written.setdefault("notifiers", {name: {"type": "console"} for name in told})
-    written["monitors"]["checkout"]["notify"] = sorted(set(written["notifiers"]) - told)
+    notified = {name for route in written.get("settings", {}).get("routes", []) for name in route["notifiers"]}
+    written.setdefault("notifiers", {name: {"type": "console"} for name in notified})
+    written["monitors"]["checkout"]["notify"] = sorted(set(written["notifiers"]) - notified)
     path = tmp_path / "monitor.yml"
     path.write_text(yaml.safe_dump(written))
     result = CliRunner().invoke(app, ["check", "config", str(path)], env=environment)

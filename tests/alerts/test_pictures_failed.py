@@ -44,7 +44,7 @@ def break_drawing(_: SlackServer, patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("fail", [refuse_upload, refuse_files, break_drawing])
 def test_slack_counts_each(slack: SlackServer, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]) -> None:
-    """Whether it could not be drawn or not be uploaded; from 0 on, and not those that came."""
+    """Pictures not drawn or not uploaded, from 0 on; not those that came."""
     target = bot(slack)
     assert counted(target) == 0
     target.notify(CHANGE)
@@ -72,7 +72,7 @@ def test_slack_without_pictures_counts_none(slack: SlackServer) -> None:
     ids=["sent", "none", "too large", "broken"],
 )
 def test_email_counts_each(picture: Any, failed: int, said: list[str]) -> None:
-    """Whether it could not be drawn or was too large for the server; the log says which."""
+    """A picture that could not be drawn or was too large for the server; the log says which."""
     with closing(_Closing(largest=40_000)) as server, capture_logs() as logs:
         target = notifier(server, picture)
         assert counted(target) == 0
@@ -82,7 +82,7 @@ def test_email_counts_each(picture: Any, failed: int, said: list[str]) -> None:
 
 
 def test_a_mail_that_is_tried_again_counts_once() -> None:
-    """What counts is the mail that arrived without its picture, not the attempts before."""
+    """The mail that arrived without its picture counts, not the attempts before."""
     with closing(_Closing()) as server:
         target = notifier(server, broken)
         server.post.data = "451 later"

@@ -51,7 +51,7 @@ def test_one_record_per_series_method_and_seed(bench: Run, capsys: pytest.Captur
 
 
 def test_an_interrupted_run_is_resumed(bench: Run, tmp_path: Path) -> None:
-    """What the file holds is kept as it is, what is missing or failed is measured, nothing twice."""
+    """Results in the file are kept as they are, missing or failed ones are measured, nothing twice."""
     bench(methods="zscore")
     path = tmp_path / "out" / "r.json"
     kept = json.loads(path.read_text())
@@ -74,13 +74,13 @@ def test_without_resume_the_file_is_replaced(bench: Run) -> None:
 def test_the_file_is_whole_after_every_record(folder: Path, tmp_path: Path) -> None:
     """A reader at any moment finds all records so far."""
     results, seen = Results(tmp_path / "r.json", "official"), []
-    tell = lambda _record: seen.append(len(json.loads(results.path.read_text())))  # noqa: E731
-    run(load_tasks(folder), results, ["zscore", "pca"], seeds=1, jobs=1, tell=tell)
+    report = lambda _record: seen.append(len(json.loads(results.path.read_text())))  # noqa: E731
+    run(load_tasks(folder), results, ["zscore", "pca"], seeds=1, jobs=1, report=report)
     assert seen == [1, 2, 3, 4]
 
 
 def test_a_method_that_fails_on_a_series_stops_nothing(tmp_path: Path) -> None:
-    """The record says what happened and is tried again by a resumed run."""
+    """The record says what occurred and is tried again by a resumed run."""
     short = Task("short", np.zeros((5, 1), np.float32), np.zeros((9, 1), np.float32), np.array([0] * 8 + [1]), 60.0)
     record = evaluate(short, "official", "diffusion", 0)
     assert record["vus_pr"] is None
@@ -90,7 +90,7 @@ def test_a_method_that_fails_on_a_series_stops_nothing(tmp_path: Path) -> None:
     assert not Results.open(results.path, "official", resume=True).has("short", "diffusion", 0)
 
 
-def test_failures_are_told_and_give_status_1(
+def test_failures_are_reported_and_give_status_1(
     bench: Run, folder: Path, capsys: pytest.CaptureFixture[str], make_table: Callable[..., Any]
 ) -> None:
     """The tables come all the same."""

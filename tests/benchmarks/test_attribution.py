@@ -113,7 +113,7 @@ def test_command_writes_a_table_and_keeps_models(tmp_path: Path, capsys: pytest.
 def test_bad_input_is_said_and_exits_2(
     tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be used is named on stderr, without a traceback and without a result file."""
+    """Data that cannot be used is named on stderr, without a traceback and without a result file."""
     _smd(tmp_path)
     assert main(["--data", str(tmp_path), "--out", str(tmp_path / "r.json"), *words]) == 2
     assert message in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_the_clean_share_is_the_plain_method(folder: Path, tmp_path: Path) -> No
         (["--data", "nowhere"], "there is no such folder"),
     ],
 )
-def test_wrong_input_says_what_to_mend(
+def test_wrong_input_says_what_to_fix(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     """Exit status 2, one line on stderr, and no result file."""

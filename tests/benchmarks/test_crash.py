@@ -18,8 +18,8 @@ from tsdiff_monitor.testing import FakeClock
 
 @pytest.fixture
 def lived(tmp_path: Path) -> tuple[Scenario, Path, Path]:
-    """A scenario, and folders of the state and of what was told, after a life in which nothing went wrong."""
-    place, inboxes = tmp_path / "state", tmp_path / "told"
+    """A scenario, and folders of the state and of what was sent, after a life in which nothing went wrong."""
+    place, inboxes = tmp_path / "state", tmp_path / "sent"
     inboxes.mkdir()
     scenario = make_scenario(1, groups=1)
     live(scenario, place, inboxes, FakeClock())
@@ -41,7 +41,7 @@ def test_fifty_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_an_undisturbed_life_is_clean(lived: tuple[Scenario, Path, Path]) -> None:
-    """Every place was told every change exactly once."""
+    """Every place was sent every change exactly once."""
     found = audit(*lived)
     assert found.changes >= 4
     assert found.good
@@ -50,16 +50,16 @@ def test_an_undisturbed_life_is_clean(lived: tuple[Scenario, Path, Path]) -> Non
 
 def test_a_life_with_an_incident_is_clean(tmp_path: Path) -> None:
     """Of a common burst the places hear once; one message about a member besides is seen."""
-    scenario, inboxes = make_scenario(2), tmp_path / "told"
+    scenario, inboxes = make_scenario(2), tmp_path / "sent"
     inboxes.mkdir()
     live(scenario, tmp_path / "state", inboxes, FakeClock())
     found = audit(scenario, tmp_path / "state", inboxes)
     assert found.incidents > 0
     assert found.good
-    changes, to_tell = scenario.undisturbed()
-    untold = next(key for key in changes if key not in to_tell)
+    changes, to_send = scenario.undisturbed()
+    suppressed = next(key for key in changes if key not in to_send)
     with (inboxes / PLACES[0]).open("a") as inbox:
-        inbox.write(f"{untold} {digest(changes[untold])}\n")
+        inbox.write(f"{suppressed} {digest(changes[suppressed])}\n")
     found = audit(scenario, tmp_path / "state", inboxes)
     assert (found.needless, found.good) == (1, False)
 
@@ -97,7 +97,7 @@ def test_what_went_wrong_is_seen(
 
 
 def test_a_store_that_forgot_is_seen(lived: tuple[Scenario, Path, Path]) -> None:
-    """Changes that are not in the store are lost, though all were told."""
+    """Changes that are not in the store are lost, though all were sent."""
     scenario, place, inboxes = lived
     with Store(place / DATABASE) as store:
         last = max(event.last for event in store.events())

@@ -80,7 +80,7 @@ def test_duplicates_and_gaps_become_a_regular_grid(tmp_path: Path) -> None:
 
 
 def test_labels_of_training_rows_are_not_read(folder: Path) -> None:
-    """Whatever they say, the task is the same."""
+    """Labels of any kind, the task is the same."""
     before = next(load_tasks(folder))
     table = pd.read_parquet(folder / "a.parquet")
     table.loc[table["split"] == 0, "label"] = 1

@@ -73,7 +73,7 @@ def test_outlier_is_less_likely_than_inliers(gaussian_pair: Imputer) -> None:
 
 
 def test_missing_cells_have_no_term_and_no_influence(gaussian_pair: Imputer) -> None:
-    """What lies behind a gap changes nothing; windows whose targets are all missing have no likelihood."""
+    """Rows behind a gap change nothing; windows whose targets are all missing have no likelihood."""
     gappy = rows()
     gappy[40, 0] = np.nan
     gappy[50:52] = np.nan

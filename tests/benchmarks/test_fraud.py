@@ -58,7 +58,7 @@ def test_an_incident_is_a_run_of_frauds() -> None:
 
 
 def test_a_terminal_is_due_at_its_third_report() -> None:
-    """Reports arrive a week after the payments; with two of them nobody can know."""
+    """Reports arrive a week after the payments; with two of them no one can know."""
     found = incidents(TERMINALS, payments([(d, 1, 5, 2) for d in (1, 2, 4, 5)] + [(d, 1, 6, 2) for d in (1, 2)]))
     assert ((found["due"] - int(START.timestamp())) / 86_400).tolist() == pytest.approx([11.0, np.nan], nan_ok=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.data import Task
-from benchmarks.live import WAYS, _told, main
+from benchmarks.live import WAYS, _detections, main
 
 FIELDS = {
     "series",
@@ -33,7 +33,7 @@ def run(folder: Path, out: Path, *options: object) -> tuple[int, list[dict[str, 
 
 
 def test_one_record_per_series_and_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The excursion is told; refits are counted; the table has a row for each way."""
+    """The excursion is reported; refits are counted; the table has a row for each way."""
     status, records = run(folder, tmp_path / "r.json", "--refit", "2h", "--alarms", 20)
     assert status == 0
     assert [record["way"] for record in records] == list(WAYS)
@@ -58,12 +58,12 @@ def test_a_span_that_is_none(folder: Path, tmp_path: Path, span: str, capsys: py
 
 
 def test_events_against_labels() -> None:
-    """An event that touches a segment finds it, late as it was told; one close by is neither, one far off false."""
+    """An event that touches a segment finds it, late as it opened; one close by is neither, one far off false."""
     labels = np.zeros(2000, dtype=np.int8)
     labels[100:120] = labels[500:520] = 1
     task = Task("a", np.zeros((1, 1)), np.zeros((2000, 1)), labels, 302.4)  # 2,000 rows are a week
-    told = _told(task, [(95, 104, 103), (110, 130, 112), (525, 528, 527), (900, 910, 902), (1500, 1501, 1500)])
-    assert (told["segments"], told["found"], told["delays_rows"]) == (2, 1, [3])
-    assert (told["events"], told["false"]) == (5, 2)
-    assert told["false_per_week"] == pytest.approx(2 / (1960 / 2000), abs=0.01)
-    assert told["normal_rows_in_events"] == pytest.approx((5 + 10 + 3 + 10 + 1) / 1960, abs=1e-4)
+    found = _detections(task, [(95, 104, 103), (110, 130, 112), (525, 528, 527), (900, 910, 902), (1500, 1501, 1500)])
+    assert (found["segments"], found["found"], found["delays_rows"]) == (2, 1, [3])
+    assert (found["events"], found["false"]) == (5, 2)
+    assert found["false_per_week"] == pytest.approx(2 / (1960 / 2000), abs=0.01)
+    assert found["normal_rows_in_events"] == pytest.approx((5 + 10 + 3 + 10 + 1) / 1960, abs=1e-4)

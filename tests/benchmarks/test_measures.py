@@ -25,7 +25,7 @@ def test_average_precision_and_best_f1_by_hand() -> None:
 
 
 def test_rows_of_equal_score_are_taken_together() -> None:
-    """A constant score has the precision of the base rate, whatever the order of the rows."""
+    """A constant score has the precision of the base rate, in any order of the rows."""
     for labels in ([1, 0, 0, 0], [0, 0, 0, 1]):
         assert auc_pr(np.array(labels), np.ones(4)) == pytest.approx(0.25)
         assert best_f1(np.array(labels), np.ones(4)) == pytest.approx(0.4)

@@ -25,7 +25,7 @@ START = 1_714_521_600  # 2024-05-01T00:00:00Z
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """The results of a command."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ RunCli = Callable[..., Outcome]
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[RunCli]:
-    """Run a command in this process. Whatever is not a message and an exit code fails the test."""
+    """Run a command in this process. Anything that is not a message and an exit code fails the test."""
     monkeypatch.setenv("COLUMNS", "200")  # so that no message is broken into lines
     root, apscheduler = logging.getLogger(), logging.getLogger("apscheduler")
     handlers, level, of_apscheduler = root.handlers[:], root.level, apscheduler.level

@@ -89,7 +89,7 @@ def test_several_monitors_and_one_that_fails(
 
 
 def test_a_taken_folder_is_refused(backtest: Any, write_config: Any, document: dict[str, Any], tmp_path: Path) -> None:
-    """While one process writes to a folder, another is told so at once."""
+    """While one process writes to a folder, another is informed at once."""
     with exclusive(tmp_path / "report"):
         outcome = backtest(write_config(document), tmp_path / "report")
     assert outcome.code == 1
@@ -113,7 +113,7 @@ def test_a_taken_folder_is_refused(backtest: Any, write_config: Any, document: d
 def test_options_that_fit_nothing(
     backtest: Any, write_config: Any, document: dict[str, Any], tmp_path: Path, options: Any, code: int, message: str
 ) -> None:
-    """What is wrong and what would be right; no report is left."""
+    """Messages say what is wrong and what would be right; no report is left."""
     outcome = backtest(write_config(document), tmp_path / "report", *options)
     assert outcome.code == code
     assert message in outcome.err

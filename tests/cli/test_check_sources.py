@@ -34,7 +34,7 @@ def test_each_query_is_reported(tmp_path: Path) -> None:
 
 def test_a_query_that_fails_is_an_error(tmp_path: Path) -> None:
     """Exit code 1, with the source's own words; the other query is reported all the same."""
-    result = CliRunner().invoke(app, ["sources", str(written(tmp_path, '{all: "*", odd: no_such_metric}'))])
+    result = CliRunner().invoke(app, ["sources", str(written(tmp_path, '{all: "*", unusual: no_such_metric}'))])
     assert result.exit_code == 1
     assert "error: " in result.stdout and "no_such_metric" in result.stdout
     assert "  all: " in result.stdout

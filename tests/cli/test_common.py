@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""The common parts of the commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_what_stops_one_stops_no_other(capsys: pytest.CaptureFixture[str]) -> No
     """Errors are collected with their place; of unplanned ones the text is not shown, for it may hold a secret."""
     errors: Errors = []
     with collecting(errors, "monitor a"):
-        raise DataError("no rows; mend the query")
+        raise DataError("no rows; fix the query")
     with collecting(errors, "monitor b"):
         raise KeyError("hunter2")
     with pytest.raises(KeyboardInterrupt), collecting(errors, "monitor c"):
@@ -40,7 +40,7 @@ def test_what_stops_one_stops_no_other(capsys: pytest.CaptureFixture[str]) -> No
         report_errors(errors)
     assert ended.value.exit_code == 1
     first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
-    assert first == "error: monitor a: no rows; mend the query"
+    assert first == "error: monitor a: no rows; fix the query"
     assert second.startswith("error: monitor b: unexpected KeyError at ")
     assert "hunter2" not in second
 
@@ -62,7 +62,7 @@ def test_progress_is_plain_without_a_terminal(capsys: pytest.CaptureFixture[str]
     assert captured.err.splitlines() == ["fitting a: 1/1000", "fitting a: 1000/1000", "fitting b: 1/1"]
 
 
-def test_output_that_nobody_reads_is_an_error(tmp_path: Path) -> None:
+def test_output_that_no_one_reads_is_an_error(tmp_path: Path) -> None:
     """A full device is reported once, and what follows goes nowhere instead of failing again."""
     with Path("/dev/full").open("w") as full:
         with pytest.raises(OutputError, match="standard output cannot be written: No space left on device"):

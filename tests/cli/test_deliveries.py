@@ -63,7 +63,7 @@ def test_what_has_not_arrived(cli: Callable[..., Any], config: Path, state: Path
 
 
 def test_only_the_dead(cli: Callable[..., Any], config: Path, state: Path) -> None:
-    """What can still arrive by itself is left out."""
+    """Deliveries that can still arrive by themselves are left out."""
     outcome = cli("deliveries", "--dead", "--config.file", config)
     assert "ab03" not in outcome.out
     assert "ab01" in outcome.out and "ab04" in outcome.out
@@ -100,7 +100,7 @@ def test_what_was_overtaken_is_said(cli: Callable[..., Any], config: Path, state
     assert "left as they are: 1, since their notifier has taken a later change" in outcome.err
 
 
-def test_nothing_to_tell(cli: Callable[..., Any], config: Path, tmp_path: Path) -> None:
+def test_nothing_to_send(cli: Callable[..., Any], config: Path, tmp_path: Path) -> None:
     """A state in which all has arrived says so."""
     Store(tmp_path / "data" / "state.sqlite").close()
     assert cli("deliveries", "--config.file", config).out == "nothing is pending, and nothing was given up\n"

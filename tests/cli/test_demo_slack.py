@@ -40,7 +40,7 @@ def test_an_event_is_one_message(slack: DemoSlack, notifier: SlackNotifier) -> N
 
 
 def test_a_message_as_text(slack: DemoSlack, notifier: SlackNotifier) -> None:
-    """What people read, without Slack's markup: headline, facts, culprits, links, and what stands in the thread."""
+    """The text to be read, without Slack's markup: headline, facts, culprits, links, and what is in the thread."""
     change = example_change(Change.opened, 1, details=example_details(), group=(("path", "<a&b>"),))
     notifier.notify(change)
     lines = plain_message(slack.posts[0]).splitlines()

@@ -72,7 +72,7 @@ def test_every_option_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_defaults_are_documented(name: str) -> None:
-    """A default that is a number or a text stands in the option's row."""
+    """A default that is a number or a text is in the option's row."""
     for parameter in COMMANDS[name].params:
         if parameter.default in (None, False) or parameter.param_type_name == "argument" or callable(parameter.default):
             continue

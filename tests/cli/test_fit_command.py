@@ -71,7 +71,7 @@ def test_one_failing_monitor_stops_no_other(
     assert "monitor hosts: 2 models fit" in outcome.err
 
 
-def test_no_data_is_told(cli: Any, config: Path, at: Row) -> None:
+def test_no_data_is_reported(cli: Any, config: Path, at: Row) -> None:
     """A fit window before all data is no error, but the user learns of it."""
     outcome = cli("fit", "--config.file", config, "--now", "2020-01-01")
     assert outcome.code == 0
@@ -85,7 +85,7 @@ def test_warnings_of_the_source_are_shown(cli: Any, write_config: Any, document:
     assert "warning: monitor hosts: the query 'typo' matches no metric" in outcome.err
 
 
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_reported(
     cli: Any,
     write_config: Any,
     document: dict[str, Any],

@@ -88,7 +88,7 @@ def test_feedback_is_kept(cli: Callable[..., Any], config: Path, state: Path) ->
 
 
 def test_an_expected_event_proposes_a_calendar(cli: Callable[..., Any], config: Path, state: Path) -> None:
-    """What to write into the configuration, for the next week's same hour, for this group."""
+    """The lines to write into the configuration, for the next week's same hour, for this group."""
     outcome = cli("feedback", "ab02", "expected", "--config.file", config)
     assert outcome.code == 0
     assert "{cron: \"0 5 * * wed\", lasts: 25m, labels: {instance: 'web-1'}}" in outcome.err
@@ -98,7 +98,7 @@ def test_an_expected_event_proposes_a_calendar(cli: Callable[..., Any], config: 
     ("event", "said"),
     [("zz", "there is no event zz"), ("ab", "2 events begin with ab: ab0"), ("", "there is no event")],
 )
-def test_an_event_that_cannot_be_told(
+def test_an_event_that_cannot_be_reported(
     cli: Callable[..., Any], config: Path, state: Path, event: str, said: str
 ) -> None:
     """Unknown and ambiguous ids are refused, and nothing is kept."""

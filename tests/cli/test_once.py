@@ -68,7 +68,7 @@ def test_an_unreadable_calendar_is_a_warning(
 
 
 def test_notifiers_learn_of_events_too(cli: Any, write_config: Any, document: dict[str, Any], at: Row) -> None:
-    """What a console notifier prints goes to standard error: standard output holds JSON lines only."""
+    """The output of a console notifier goes to standard error: standard output holds JSON lines only."""
     document["notifiers"] = {"terminal": {"type": "console", "style": "plain"}}
     document["monitors"]["hosts"]["notify"] = ["terminal"]
     config = write_config(document)
@@ -217,7 +217,7 @@ def test_storage_that_cannot_be_written_is_named(cli: Any, config: Path, at: Row
 
 
 def test_full_standard_output_is_an_error(cli: Any, config: Path, at: Row, tmp_path: Path) -> None:
-    """What could not be printed is not lost: the events are in the store."""
+    """Events that could not be printed are not lost: they are in the store."""
     cli("once", "--config.file", config, "--now", at(300))
     command = [sys.executable, "-m", "tsdiff_monitor", "once", "--config.file", str(config), "--now", at(400)]
     with Path("/dev/full").open("w") as full:

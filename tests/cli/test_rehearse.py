@@ -113,7 +113,7 @@ def test_the_daemon_is_not_disturbed(cli: Any, write_config: Any, document: dict
 def test_options_that_fit_nothing(
     cli: Any, write_config: Any, document: dict[str, Any], tmp_path: Path, options: Any, code: int, said: str
 ) -> None:
-    """What is wrong and what would be right; no report is left."""
+    """Messages say what is wrong and what would be right; no report is left."""
     if "1980-01-01" in options:
         document["readers"] = {"fleet": {"type": "files", "path": str(tmp_path / "nowhere.csv")}}
         document["monitors"]["services"]["groupby"] = ["file"]
@@ -123,7 +123,7 @@ def test_options_that_fit_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_nobody_to_send_to(cli: Any, write_config: Any, document: dict[str, Any]) -> None:
+def test_no_one_to_send_to(cli: Any, write_config: Any, document: dict[str, Any]) -> None:
     """It is said at once, before anything is fit."""
     document["monitors"]["services"]["notify"] = []
     outcome = rehearse(cli, write_config(document), "--send")

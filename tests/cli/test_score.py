@@ -84,7 +84,7 @@ def test_without_train_the_rows_with_split_0_are_fit_on(
 
 
 def test_without_any_split_the_whole_input_is_fit_on(cli: Any, today: Path, tmp_path: Path) -> None:
-    """The user is told."""
+    """The user is warned."""
     outcome = cli("score", "--input", today, "--output", tmp_path / "s.csv", *FAST)
     assert outcome.code == 0
     assert f"{today}: no rows with split 0 and no --train: fitting on the whole input" in outcome.err
@@ -179,7 +179,7 @@ def test_many_metrics_few_rows(cli: Any, tmp_path: Path) -> None:
     assert pd.read_parquet(tmp_path / "s.parquet")["anomaly_score"].notna().all()
 
 
-def test_unsorted_and_doubled_times_are_mended(cli: Any, short: pd.DataFrame, tmp_path: Path) -> None:
+def test_unsorted_and_doubled_times_are_fixed(cli: Any, short: pd.DataFrame, tmp_path: Path) -> None:
     """The last of doubled rows counts, rows come out in order, a warning names file and number; exit code 0."""
     doubled = pd.concat([short.assign(cpu=-1.0).iloc[10:13], short]).sample(frac=1, random_state=0)
     last = pd.concat([doubled[doubled["cpu"] == -1.0], doubled[doubled["cpu"] != -1.0]])
@@ -192,7 +192,7 @@ def test_unsorted_and_doubled_times_are_mended(cli: Any, short: pd.DataFrame, tm
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
-def test_another_step_than_that_of_the_fit_is_told(cli: Any, normal: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+def test_another_step_than_the_fits_is_reported(cli: Any, normal: Path, table: pd.DataFrame, tmp_path: Path) -> None:
     """Scored on the grid of the fit, with a warning."""
     table[300::2].to_csv(tmp_path / "in.csv", index=False)
     outcome = cli("score", "--train", normal, "--input", tmp_path / "in.csv", "--output", tmp_path / "s.csv", *FAST)
@@ -224,7 +224,7 @@ BAD_TABLES: dict[str, tuple[str | None, str]] = {
 @pytest.mark.parametrize("mistake", BAD_TABLES)
 @pytest.mark.parametrize("option", ["--input", "--train"])
 def test_bad_tables(cli: Any, tmp_path: Path, today: Path, mistake: str, option: str) -> None:
-    """What, where and how to mend; exit code 1; nothing is written."""
+    """Messages say what, where and how to fix; exit code 1; nothing is written."""
     text, message = BAD_TABLES[mistake]
     bad = tmp_path / "bad.csv"
     if text is not None:

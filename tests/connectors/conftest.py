@@ -37,7 +37,7 @@ class PrometheusServer(Protocol):
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[ExitStack]:
-    """What is to be ended with the session."""
+    """Resources that are to be ended with the session."""
     with ExitStack() as stack:
         yield stack
 

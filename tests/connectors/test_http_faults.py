@@ -23,7 +23,7 @@ Proxy = Callable[[str], FaultProxy]
 
 
 class TestFaults:
-    """What becomes of each fault between us and a real Prometheus."""
+    """Results of each fault between us and a real Prometheus."""
 
     @pytest.fixture
     def proxy(self, prometheus_server: PrometheusServer, fault_proxy: Proxy) -> FaultProxy:
@@ -45,7 +45,7 @@ class TestFaults:
     def test_passing_faults_are_outlived(
         self, proxy: FaultProxy, make_client: MakeClient, fault: dict[str, Any], reason: str
     ) -> None:
-        """Twice broken, the third try brings the whole answer; broken for ever, the reason is told."""
+        """Twice broken, the third try brings the whole answer; broken for ever, the reason is reported."""
         client = make_client(proxy.url)
         whole = client.send("GET", "/api/v1/status/flags").content
         proxy.fault(**fault, times=2)
@@ -57,7 +57,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("raw", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"\x00\x01\x02\x03" * 40, b"HTTP/1.1 abc\r\n\r\n"])
     def test_garbage(self, proxy: FaultProxy, make_client: MakeClient, raw: bytes) -> None:
-        """What is no HTTP is said to be none, and not asked again."""
+        """An answer that is no HTTP is said to be none, and not asked again."""
         proxy.fault(raw=raw)
         assert failed(make_client(proxy.url)).reason == "garbled"
         assert len(proxy.requests) == 1
@@ -110,7 +110,7 @@ class TestFaults:
         assert lasted < 1.5
 
     def test_dead_server(self, make_client: MakeClient) -> None:
-        """A port where nobody listens, and a name that cannot exist."""
+        """A port where no one listens, and a name that cannot exist."""
         with socket.create_server(("127.0.0.1", 0)) as gone:
             port = gone.getsockname()[1]
         refused = failed(make_client(f"http://127.0.0.1:{port}"))
@@ -132,7 +132,7 @@ class TestFaults:
             assert client.get(f"http://two.example:{port}/-/ready").status_code == 200
 
     def test_stream_can_be_left_early(self, proxy: FaultProxy, make_client: MakeClient) -> None:
-        """Who has seen enough of a body leaves, and the client goes on working."""
+        """A caller that has seen enough of a body leaves, and the client goes on working."""
         client = make_client(proxy.url)
         with client.stream("GET", "/metrics") as pieces:
             assert next(pieces)
@@ -165,7 +165,7 @@ class TestForwardProxy:
         assert b"proxy-authorization: basic" in proxy.requests[0].lower()
 
     def test_refusing(self, make_client: MakeClient, secure_prometheus: SecureServer, fault_proxy: Proxy) -> None:
-        """A proxy that wants credentials is told apart from a server that does."""
+        """A proxy that wants credentials is distinguished from a server that does."""
         server = secure_prometheus()
         proxy = fault_proxy(server.url.replace("https", "http"))
         for status, reason in ((407, "auth"), (502, "connect")):

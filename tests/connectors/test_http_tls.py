@@ -47,7 +47,7 @@ def test_wrong_password(make_client: MakeClient, secure_prometheus: SecureServer
 
 
 def test_unknown_authority(make_client: MakeClient, secure_prometheus: SecureServer) -> None:
-    """Who signs is not trusted unless named; the key to name it in is said; skipping is possible."""
+    """A signer is not trusted unless named; the key to name it in is said; skipping is possible."""
     server = secure_prometheus()
     untrusted = failed(make_client(server.url, basic_auth=access(server)["basic_auth"]))
     assert untrusted.reason == "tls"
@@ -101,7 +101,7 @@ def test_own_certificate_is_not_shown_to_other_hosts(
 
 
 def test_files_that_are_no_certificates(make_client: MakeClient, tmp_path: Path, authority: Authority) -> None:
-    """Damaged files and an encrypted key are named with their keys; nobody is asked for a password."""
+    """Damaged files and an encrypted key are named with their keys; no one is asked for a password."""
     pair = authority.issue("locked")
     key = serialization.load_pem_private_key(pair.key_file.read_bytes(), None)
     lock = serialization.BestAvailableEncryption(b"locked-key")
@@ -156,7 +156,7 @@ def test_threads_share_a_client_while_files_rotate(
 def test_http_and_https_mixed_up(
     make_client: MakeClient, secure_prometheus: SecureServer, prometheus_server: PrometheusServer
 ) -> None:
-    """Speaking TLS to a plain port, and the reverse, is told as what it is."""
+    """Speaking TLS to a plain port, and the reverse, is reported as what it is."""
     plain = failed(make_client(prometheus_server().replace("http", "https")))
     assert plain.reason == "tls"
     assert "write http:// in `url`" in plain.message

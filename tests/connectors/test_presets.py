@@ -24,7 +24,7 @@ POD = 'namespace="shop",pod="cart-1"'
 
 
 def answers(name: str, monitor: str, url: str, start: pd.Timestamp, end: pd.Timestamp, step: str) -> dict[str, Frame]:
-    """What each query of a monitor returns, the groups side by side; the shipped address is replaced."""
+    """Results of each query of a monitor, the groups side by side; the shipped address is replaced."""
     config = load_config(CONFIGS / name)
     entry, asked = config.readers["prom"], config.monitors[monitor]
     assert isinstance(asked, MonitorConfig)
@@ -78,7 +78,7 @@ def test_a_service_without_errors_has_none(prometheus_server: PrometheusServer) 
 
 
 def test_workloads_of_a_cluster(prometheus_server: PrometheusServer) -> None:
-    """What the pods of a workload use is summed up under the workload's name."""
+    """The use of a workload's pods is summed up under the workload's name."""
     container = f'{POD},container="app"'
     lines = {
         f'namespace_workload_pod:kube_pod_owner:relabel{{{POD},workload="cart",workload_type="deployment"}}': 1,

@@ -1,4 +1,4 @@
-"""How the notifiers are, as metrics."""
+"""The state of the notifiers, as metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUSY = DeliveryError("slow down", recoverable=True, reason="rate_limited")
 
 
 class Lapsing(MemoryNotifier):
-    """Fails to be reminded as often as it is told to."""
+    """Fails to be reminded as often as it is set to."""
 
     refresh_every = timedelta(minutes=1)
     keep_resolved = timedelta(minutes=15)

@@ -1,4 +1,4 @@
-"""What happens when a job fires."""
+"""A job that fires."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_source_that_is_down_is_no_verdict(make_assembly, clock: FakeClock, fr
 
 
 def test_a_bug_is_counted_and_its_text_stays_out_of_the_log(make_assembly, clock: FakeClock) -> None:
-    """An unexpected exception goes no further; the log tells its kind and place, but not its text."""
+    """An unexpected exception goes no further; the log has its kind and place, but not its text."""
     bench = Bench(make_assembly({"hosts": BrokenReader()}), clock)
     with capture_logs() as logs:
         bench.jobs.infer("hosts")
@@ -227,7 +227,7 @@ def test_a_fit_given_up_is_no_failure(make_assembly, clock: FakeClock, frame: Fr
 
 @pytest.mark.parametrize("job", ["infer", "fit"])
 def test_stopping_waits_for_running_work_but_not_for_ever(make_assembly, clock: FakeClock, job: str) -> None:
-    """What hangs is named after the deadline; what ends in time is waited for; nothing new begins."""
+    """Anything that hangs is named after the deadline; what ends in time is waited for; nothing new begins."""
     reader = HangingReader()
     bench = Bench(make_assembly({"hosts": reader}), clock)
     thread = threading.Thread(target=getattr(bench.jobs, job), args=["hosts"])

@@ -42,7 +42,7 @@ def written(level: LogLevel, style: LogFormat) -> list[str]:
 
 
 def test_logfmt_lines_stay_lines() -> None:
-    """One entry is one line, whatever is in its values; time, level and message come first, in UTC."""
+    """One entry is one line, no matter what is in its values; time, level and message come first, in UTC."""
     first, second = written(LogLevel.info, LogFormat.logfmt)
     assert first.startswith("ts=20")
     assert 'Z level=info msg="event opened" group="a=b c" note="say \\"x\\"\\nand more"' in first
@@ -58,7 +58,7 @@ def test_json_lines_are_json() -> None:
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 3), ("info", 2), ("warn", 1), ("error", 0)])
 def test_the_level_decides(level: str, count: int) -> None:
-    """What is less important than the level is not printed."""
+    """Anything that is less important than the level is not printed."""
     assert len(written(LogLevel(level), LogFormat.logfmt)) == count
 
 

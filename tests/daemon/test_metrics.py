@@ -17,6 +17,7 @@ from tsdiff_monitor.store.store import Store
 
 _OF_PLUGINS = ("tsdiff_writer_", "tsdiff_notifier_")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+_RATES = {"target": 2.0, "promised": 2.0, "observed": 0.5, "seen": 0.5}
 
 
 def exported(folder: Path) -> dict[str, tuple[str, str, str]]:
@@ -45,7 +46,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists(tmp_path: Pa
 
 
 def test_the_numbers_of_plugins_are_documented() -> None:
-    """What the shipped ones count of themselves stands in the table of plug-ins, totals as counters."""
+    """All that the shipped ones count of themselves is in the table of plug-ins, totals as counters."""
     from tsdiff_alerts.email import EmailNotifier
     from tsdiff_alerts.slack import SlackNotifier
     from tsdiff_connectors.prometheus import RemoteWriter
@@ -65,7 +66,7 @@ def test_the_numbers_of_plugins_are_documented() -> None:
 
 
 def test_every_value_of_a_closed_label_is_documented() -> None:
-    """Whoever writes an alert finds all outcomes of ticks, fits and deliveries in the document."""
+    """Anyone who writes an alert finds all outcomes of ticks, fits and deliveries in the document."""
     from tsdiff_monitor.daemon.metrics import FIT_OUTCOMES
 
     for outcome in (*FIT_OUTCOMES, "delivered", "failed", "dead", "missed", "still_running"):
@@ -77,7 +78,16 @@ def test_counters_begin_at_zero() -> None:
     registry = CollectorRegistry()
     Metrics(registry).watch("hosts", 2.0)
     assert registry.get_sample_value("tsdiff_events_total", {"monitor": "hosts", "change": "opened"}) == 0
-    assert registry.get_sample_value("tsdiff_alarms_per_week_promised", {"monitor": "hosts"}) == 2
+
+
+def test_alarm_rates_keep_their_former_names() -> None:
+    """The allowed and the observed rate are there under their present names and under those of before."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.watch("hosts", 2.0)
+    metrics.observed("hosts", 0.5)
+    rates = {name: registry.get_sample_value(f"tsdiff_alarms_per_week_{name}", {"monitor": "hosts"}) for name in _RATES}
+    assert rates == _RATES
 
 
 def test_attempts_to_deliver_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""What plug-ins count of themselves."""
+"""The numbers that plug-ins count of themselves."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_numbers_are_exported_by_plugin() -> None:
     assert 'tsdiff_writer_queue_bytes{writer="a"} 7.0' in lines
 
 
-def test_a_plugin_that_fails_costs_nobody_else_the_scrape() -> None:
+def test_a_plugin_that_fails_costs_no_one_else_the_scrape() -> None:
     """One without numbers, and one whose numbers cannot be had, are left out."""
     lines = exported(bad=Failing(), silent=object(), good=Counting(rows_total=2))
     assert [line for line in lines if not line.startswith("#")] == ['tsdiff_writer_rows_total{writer="good"} 2.0']

@@ -77,7 +77,7 @@ def test_a_clock_that_is_put_forward_makes_nothing_old(make_assembly, clock: Fak
 def test_a_store_in_trouble_is_logged_once(
     make_assembly, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Deliveries are tried every second: one line when they stop, one when they go on, whatever lies between."""
+    """Deliveries are tried every second: one line when they stop, one when they go on, no matter what lies between."""
 
     def full(*_: object, **__: object) -> list[object]:
         raise StoreError("the disk is full")

@@ -55,7 +55,7 @@ class Process:
         return self.get("/api/v1/events").json()["data"]
 
     def eventually(self, condition: Callable[[], bool], seconds: float = 120.0) -> bool:
-        """Whether the condition comes true in time, while the process lives."""
+        """True if the condition comes true in time, while the process lives."""
         end = time.monotonic() + seconds
         pause = threading.Event()
         while time.monotonic() < end and self._process.poll() is None:
@@ -185,7 +185,7 @@ def test_from_start_to_kill_to_restart_to_stop(tmp_path: Path, start: Start) -> 
         assert store.counts()["dead"] == 0
 
 
-def test_a_taken_port_is_told_before_anything_is_touched(tmp_path: Path, start: Start) -> None:
+def test_a_taken_port_is_reported_before_anything_is_touched(tmp_path: Path, start: Start) -> None:
     """A second start on the same port ends with a message and exit code 1, and leaves the storage path alone."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"

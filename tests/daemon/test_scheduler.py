@@ -1,4 +1,4 @@
-"""Which jobs a configuration gives, and that none of them stands in another's way."""
+"""Which jobs a configuration gives, and that none of them is in another's way."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_no_run_is_dropped_for_being_late(make: Make) -> None:
 
 
 def test_the_first_tick_is_at_once_and_then_on_the_grid(make: Make) -> None:
-    """What a stopped process missed is caught up at once; later ticks run when their rows are complete."""
+    """All that a stopped process missed is caught up at once; later ticks run when their rows are complete."""
     rhythm = SchedulerConfig(infer_every=timedelta(minutes=5), offset=timedelta(seconds=30))
     job = make(Recorder(), rhythm).jobs()["infer:hosts"]
     assert job.next_run_time == NOW
@@ -222,7 +222,7 @@ def test_a_skipped_run_is_counted(make: Make, registry: CollectorRegistry) -> No
 
 
 def test_an_error_that_got_out_is_counted(make: Make, registry: CollectorRegistry) -> None:
-    """Should a job raise after all, the schedule goes on and a metric tells of it."""
+    """Should a job raise after all, the schedule goes on and a metric reports it."""
     work = Recorder(hang=("deliver",))
     make(work, real=True).start()
     assert work.wait_for("deliver")

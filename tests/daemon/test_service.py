@@ -41,11 +41,11 @@ class Inbox(MemoryNotifier):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told = threading.Event()
+        self.sent = threading.Event()
 
     def notify(self, change: EventChange) -> None:
         super().notify(change)
-        self.told.set()
+        self.sent.set()
 
 
 class HangingInbox(MemoryNotifier):
@@ -82,7 +82,7 @@ def hanging() -> Iterator[HangingInbox]:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
-    """Whether the condition comes true in time."""
+    """True if the condition comes true in time."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.01)):
         if condition():
@@ -106,7 +106,7 @@ def test_a_stuck_monitor_does_not_stop_another(make_assembly, clock: FakeClock, 
 
     assert eventually(lambda: scored() == 1)
     clock.advance(30 * 60)
-    assert inbox.told.wait(60)
+    assert inbox.sent.wait(60)
     assert eventually(lambda: scored() == 31)
     assert service.not_ready == "waiting for the first fit of stuck"
     assert not service.stop(job_seconds=0.1)
@@ -126,7 +126,7 @@ def test_it_becomes_ready_by_itself(make_assembly, clock: FakeClock, frame: Fram
 
 
 def test_it_is_ready_at_once_after_a_restart(make_assembly, clock: FakeClock, frame: Frame, fitted: Path) -> None:
-    """With models and state from before, nobody has to wait for a fit."""
+    """With models and state from before, no one has to wait for a fit."""
     readers = {"hosts": MemoryReader({GROUP: frame})}
     first = Service(make_assembly(readers, rhythm=OFTEN, fitted=fitted), Metrics(CollectorRegistry()), clock=clock)
     first.jobs.infer("hosts")
@@ -175,7 +175,7 @@ def test_a_notifier_that_hangs_holds_up_nothing(make_assembly, clock: FakeClock,
     assembly.store.commit("hosts", GROUP, None, None, [example_change(sequence=1)], ["hanging", "pager"])
     before = threading.enumerate()
     service.start()
-    assert hanging.begun.wait(60) and pager.told.wait(60)
+    assert hanging.begun.wait(60) and pager.sent.wait(60)
     clock.advance(60)
     assert pager.resent.wait(60)
     assembly.store.commit("hosts", GROUP, None, None, [example_change(sequence=2)], ["hanging", "pager"])

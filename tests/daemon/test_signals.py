@@ -1,4 +1,4 @@
-"""How the process is asked to stop."""
+"""Signals that ask the process to stop."""
 
 from __future__ import annotations
 

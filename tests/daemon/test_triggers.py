@@ -1,4 +1,4 @@
-"""When jobs fire."""
+"""The times at which jobs fire."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_missed_times_are_passed_over() -> None:
     now=st.integers(0, 2**32 * 10**6).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)),
 )
 def test_the_next_time_is_near_and_never_the_same(every: timedelta, offset: timedelta, now: datetime) -> None:
-    """Whatever the interval, the next time is less than one interval away, and strictly after the previous one."""
+    """For any interval, the next time is less than one interval away, and strictly after the previous one."""
     trigger = GridTrigger(every, offset)
     first = trigger.get_next_fire_time(None, now)
     assert now <= first < now + every

@@ -118,7 +118,7 @@ def test_two_fits_at_once_are_those_alone(fit: Callable[..., Weights]) -> None:
 
 @FITS
 def test_draws_between_two_steps_change_no_weights(fit: Callable[..., Weights]) -> None:
-    """What anyone draws from torch's generator while a fit trains has no part in it."""
+    """Numbers drawn from torch's generator elsewhere while a fit trains have no part in it."""
     alone = fit()
     assert _same(alone, fit(progress=lambda _done, _total: torch.rand(3)))
 

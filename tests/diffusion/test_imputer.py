@@ -61,7 +61,7 @@ def test_given_values_are_conditioned_on(imputer: Imputer, windows: torch.Tensor
 
 
 def test_given_values_are_unchanged(imputer: Imputer, windows: torch.Tensor) -> None:
-    """What is given comes back as it is, and every cell has a value."""
+    """Given values come back as they are, and every cell has a value."""
     target = random_masks(B, L, K, torch.Generator().manual_seed(2))
     denoised = imputer.denoise(_noisy(3), torch.ones(B), windows, target)
     given = ~target & ~windows.isnan()
@@ -80,7 +80,7 @@ def test_untrained_network_answers_with_the_prior() -> None:
 
 @pytest.mark.parametrize("width", [16, 24, 40, 72, 104, 200])
 def test_any_configurable_width_works(width: int) -> None:
-    """Every multiple of 8 that the configuration allows makes a network, whatever it divides by."""
+    """Every multiple of 8 that the configuration allows makes a network, no matter what it divides by."""
     network = TimeTokenNetwork(K, window=L, width=width, layers=1)
     mask = torch.ones(1, L, K, dtype=torch.bool)
     assert network(torch.zeros(1, L, K), torch.zeros(1), torch.zeros(1, L, K), mask, ~mask).shape == (1, L, K)

@@ -16,7 +16,7 @@ DEVIATIONS = st.floats(0.05, 20)
 
 @given(SIGMAS, DEVIATIONS)
 def test_network_input_has_unit_variance(sigma: float, sigma_data: float) -> None:
-    """Whatever the noise level, Var[c_in (y + n)] = 1 for data y and noise n (Karras et al. 2022, appendix B.6)."""
+    """At any noise level, Var[c_in (y + n)] = 1 for data y and noise n (Karras et al. 2022, appendix B.6)."""
     level = torch.tensor(sigma, dtype=torch.float64)
     variance = Preconditioner(sigma_data).c_in(level) ** 2 * (sigma_data**2 + sigma**2)
     assert variance.item() == pytest.approx(1)
@@ -24,7 +24,7 @@ def test_network_input_has_unit_variance(sigma: float, sigma_data: float) -> Non
 
 @given(SIGMAS, DEVIATIONS)
 def test_training_target_has_unit_variance(sigma: float, sigma_data: float) -> None:
-    """Whatever the noise level, Var[(y - c_skip (y + n)) / c_out] = 1, and the loss weight undoes c_out."""
+    """At any noise level, Var[(y - c_skip (y + n)) / c_out] = 1, and the loss weight undoes c_out."""
     level, p = torch.tensor(sigma, dtype=torch.float64), Preconditioner(sigma_data)
     skip, out = p.c_skip(level), p.c_out(level)
     variance = ((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma**2) / out**2

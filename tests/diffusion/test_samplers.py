@@ -102,7 +102,7 @@ def test_the_same_noise_gives_the_same_samples(name: SamplerName) -> None:
 
 
 def test_the_configuration_names_every_sampler() -> None:
-    """What may be written in the configuration is what there is."""
+    """The names that the configuration allows are the samplers that there are."""
     assert set(NAMES) == set(SAMPLERS) == set(get_args(DiffusionModelConfig.model_fields["sampler"].annotation))
 
 

@@ -65,7 +65,7 @@ def test_imputation_improves() -> None:
 
 
 def test_budget_ends_training_early() -> None:
-    """When the clock passes the budget, training stops after the step at hand and says how many it took."""
+    """Once the clock passes the budget, training stops after the step at hand and says how many it took."""
     ticks = itertools.count(0, 10)
     plan = TrainingPlan(steps=30, batch=8, budget_seconds=45.0)
     assert _train(_imputer(), _sine(), plan, clock=lambda: float(next(ticks))) == 5

@@ -45,7 +45,7 @@ def _take(inputs: dict[str, Tensor], columns: Tensor) -> dict[str, Tensor]:
 @torch.no_grad()
 @pytest.mark.parametrize("patch", [1, 4, 16])
 def test_permuting_metrics_permutes_the_answer(patch: int) -> None:
-    """No parameter belongs to a metric: their order has no meaning, whatever the patches."""
+    """No parameter belongs to a metric: their order has no meaning, for any patches."""
     network, inputs = _network(patch), _inputs(7)
     order = torch.randperm(7, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(network(**_take(inputs, order)), network(**inputs)[..., order], atol=1e-5, rtol=1e-5)
@@ -116,7 +116,7 @@ def test_every_parameter_learns() -> None:
 
 
 def test_learns_that_metrics_go_together_and_carries_it_to_a_larger_group() -> None:
-    """Fit on five metrics that are one and the same noise, it tells a hidden one by the others — and one of fifty."""
+    """Fit on five metrics that are the same noise, it infers a hidden one from the others — and one of fifty."""
     window = 8
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(2000, 1)).astype(np.float32))
     torch.manual_seed(0)

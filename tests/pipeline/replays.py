@@ -32,7 +32,7 @@ def replayed(pipeline: Pipeline, start: pd.Timestamp, end: pd.Timestamp, chunk: 
 
 
 def facts(pipeline: Pipeline) -> list[Any]:
-    """What every consumer sees of the events; scores are compared by themselves."""
+    """The events as every consumer sees them; scores are compared by themselves."""
     events = sorted(pipeline.store.events(), key=lambda event: event.id)
     return [
         (

@@ -125,7 +125,7 @@ def test_an_absence_survives_a_restart(
 
 
 def unusable(pipeline: Pipeline, group: Group) -> None:
-    """The group's model is of another version from now on, for whoever reads it."""
+    """The group's model is of another version from now on, for anyone who reads it."""
     card = pipeline.models.path("hosts", group) / "card.json"
     text = card.read_text()
     assert '"schema_version": 3' in text
@@ -135,7 +135,7 @@ def unusable(pipeline: Pipeline, group: Group) -> None:
 def test_a_group_that_cannot_be_scored_is_not_absent(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp
 ) -> None:
-    """While it is read, it reports, whatever is wrong with its model; the error is another matter."""
+    """While it is read, it reports, also if its model is faulty; the error is another matter."""
     working = make_pipeline(MemoryReader(frames))
     watched(working, history_end, 5)
     unusable(working, WEB_2)

@@ -29,7 +29,7 @@ Frames = dict[Group, Frame]
 
 
 def drift_of(pipeline: Pipeline, group: Group = WEB_1) -> Drift:
-    """What the store holds of the way the group's scores went."""
+    """The stored summary of the group's scores."""
     tracker = pipeline.store.group_state("hosts", group).tracker_json
     assert tracker is not None
     return Drift.from_json(tracker["drift"])
@@ -78,7 +78,7 @@ def test_a_forgotten_group_has_no_share(followed: Pipeline, frames: Frames, hist
 def test_groups_asked_for_share_by_their_number(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """With ``groups`` the allowance is theirs, whatever else the source has."""
+    """With ``groups`` the allowance is theirs, no matter what else the source has."""
     pipeline = make_pipeline(MemoryReader(frames))
     both, one = make_pipeline(MemoryReader(frames)), make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}))
     pipeline.tick(history_end + STEP, groups=[WEB_1])
@@ -91,7 +91,7 @@ def test_groups_asked_for_share_by_their_number(
 def test_a_new_fit_starts_the_drift_anew_and_a_restart_does_not(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp, model: ModelConfig
 ) -> None:
-    """What was followed belongs to one fit, which is the same one when it is read from the disk again."""
+    """The scores that were followed belong to one fit, which is the same one when it is read from the disk again."""
     pipeline = make_pipeline(MemoryReader(frames), bare=True, model=model)
     pipeline.fit(history_end, start=history_end - 300 * STEP)
     watched(pipeline, history_end, 0, TICKS)

@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> Config:
         "settings": {"storage_path": str(tmp_path / "data"), "max_catchup": "3h"},
         "readers": {"fleet": {"type": "simulator"}},
         "schedulers": {"often": {"infer_every": "5m"}},
-        "monitors": {"told": {**monitor, "notify": ["terminal"], "write": ["scores"]}, "quiet": monitor},
+        "monitors": {"sent": {**monitor, "notify": ["terminal"], "write": ["scores"]}, "quiet": monitor},
         "writers": {"scores": {"type": "files", "path": str(tmp_path / "scores")}},
         "notifiers": {"terminal": {"type": "console"}},
     }
@@ -35,11 +35,11 @@ def config(tmp_path: Path) -> Config:
 def test_every_monitor_gets_its_pipeline(config: Config, tmp_path: Path) -> None:
     """Pipelines carry the settings, and only the writers that their monitor names; all share store and models."""
     with assemble(config) as parts:
-        told, quiet = parts.pipelines["told"], parts.pipelines["quiet"]
-        assert told.max_catchup == config.settings.max_catchup
-        assert (list(told.writers), list(quiet.writers)) == (["scores"], [])
-        assert told.store is quiet.store is parts.store
-        assert told.reader is quiet.reader
+        sent, quiet = parts.pipelines["sent"], parts.pipelines["quiet"]
+        assert sent.max_catchup == config.settings.max_catchup
+        assert (list(sent.writers), list(quiet.writers)) == (["scores"], [])
+        assert sent.store is quiet.store is parts.store
+        assert sent.reader is quiet.reader
     assert (tmp_path / "data" / "state.sqlite").exists()
 
 
@@ -89,7 +89,7 @@ def test_no_plugin_is_built_on_a_storage_in_use(config: Config) -> None:
 
 
 def test_what_was_built_is_closed_when_a_later_part_fails(config: Config) -> None:
-    """The error is the failing part's own, whatever closing the others raises, and the storage is free again."""
+    """The error is the failing part's own, even if closing the others raises, and the storage is free again."""
     recorder = Recorder(faulty="c")
     with pytest.raises(OSError, match="no room for a queue"):
         assemble(recorder.configured(config))
@@ -110,7 +110,7 @@ def test_a_damaged_database_lets_go_of_the_storage(config: Config, tmp_path: Pat
         pass
 
 
-def test_everything_is_closed_whatever_fails(config: Config) -> None:
+def test_everything_is_closed_if_any_part_fails(config: Config) -> None:
     """A writer that cannot flush is heard of, and the store is closed all the same."""
 
     class Stubborn:
@@ -127,17 +127,17 @@ def test_everything_is_closed_whatever_fails(config: Config) -> None:
         parts.store.counts()
 
 
-def test_silence_leaves_nobody_to_tell(config: Config) -> None:
+def test_silence_leaves_no_one_to_notify(config: Config) -> None:
     """Looking back, a configuration has its monitors and readers, but no notifier and no writer."""
     silent = dry_run(config)
     assert (dict(silent.notifiers), dict(silent.writers)) == ({}, {})
-    assert list(silent.monitors) == ["told", "quiet"]
+    assert list(silent.monitors) == ["sent", "quiet"]
     assert all(not (monitor.notify or monitor.write) for monitor in silent.monitors.values())
-    assert config.monitors["told"].notify == ("terminal",)
+    assert config.monitors["sent"].notify == ("terminal",)
     assert list(dry_run(config, only="quiet").monitors) == ["quiet"]
 
 
 def test_an_unknown_monitor_is_named_with_those_there_are(config: Config) -> None:
     """The error says which monitors the file has."""
-    with pytest.raises(ConfigError, match=r"there is no monitor 'tolt' \(it has: told, quiet\)"):
+    with pytest.raises(ConfigError, match=r"there is no monitor 'tolt' \(it has: sent, quiet\)"):
         dry_run(config, only="tolt")

@@ -91,7 +91,7 @@ def scores(results: Sequence[Scored | Failed]) -> np.ndarray:
 def test_together_as_alone(
     frames: dict[Group, Frame], detectors: dict[Group, DiffusionDetector], new: int, rules: dict[str, Rule]
 ) -> None:
-    """Scores and attributions are those of each group by itself, in the order of the tasks, whatever their metrics."""
+    """Scores and attributions are those of each group by itself, in the order of the tasks, with any metrics."""
     tasks = tasks_of(frames, new, rules)
     fleet = Fleet(dict(detectors))
     together = list(BatchScorer(fleet).score(tasks))

@@ -1,4 +1,4 @@
-"""Calendars on a monitor's way: who is told, what is judged, and what is learned."""
+"""Calendars on a monitor's way: who is notified, what is judged, and what is learned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakePipeline = Callable[..., Pipeline]
 
 @pytest.fixture
 def incident(frames: dict[Group, Frame], history_end: pd.Timestamp) -> pd.Timestamp:
-    """Where the incident of web-1 begins; it lasts 8 rows."""
+    """Start of the incident of web-1; it lasts 8 rows."""
     return history_end + 50 * STEP
 
 
@@ -32,42 +32,42 @@ def span(start: pd.Timestamp, end: pd.Timestamp, **keys: Any) -> dict[str, Any]:
 
 
 def replay(pipeline: Pipeline, start: pd.Timestamp, end: pd.Timestamp) -> list[tuple[Change, tuple[str, ...]]]:
-    """Row by row: the changes of web-1's incident, and who was told of each."""
-    happened = []
+    """Row by row: the changes of web-1's incident, and who was notified of each."""
+    steps = []
     for now in pd.date_range(start + STEP, end, freq=STEP):
         for change in pipeline.tick(now, since=start).changes:
             due = pipeline.store.due(1e12, 100)
             names = tuple(one.notifier for one in due if one.change.key == change.key)
             for one in due:
                 pipeline.store.mark_delivered(one.id, 0.0)
-            happened.append((change.change, names))
-    return happened
+            steps.append((change.change, names))
+    return steps
 
 
-def test_nobody_is_told_in_a_quiet_time(
+def test_no_one_is_notified_in_a_quiet_time(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
 ) -> None:
-    """The event is kept; an end of which nobody knew the beginning is not told either."""
+    """The event is kept; an end of which no one knew the beginning is not sent either."""
     calendar = span(incident - STEP, incident + 40 * STEP)
     pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=CALM | {"calendar": calendar})
-    happened = replay(pipeline, history_end, incident + 45 * STEP)
-    assert happened[0][0] is Change.opened
-    assert happened[-1][0] is Change.resolved
-    assert {names for _, names in happened} == {()}
+    steps = replay(pipeline, history_end, incident + 45 * STEP)
+    assert steps[0][0] is Change.opened
+    assert steps[-1][0] is Change.resolved
+    assert {names for _, names in steps} == {()}
     assert len(pipeline.store.events()) == 1
 
 
-def test_an_event_that_outlasts_the_quiet_time_is_told(
+def test_an_event_that_outlasts_the_quiet_time_is_sent(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
 ) -> None:
     """Its next update is, and so is its end; other groups than the calendar's are not kept quiet."""
     calendar = span(incident - STEP, incident + 4 * STEP)
     monitor = CALM | {"calendar": calendar, "events": {"update_every": "10m"}}
     pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=monitor)
-    happened = replay(pipeline, history_end, incident + 30 * STEP)
-    assert happened[0] == (Change.opened, ())
-    told = [change for change, names in happened if names == ("inbox",)]
-    assert told[0] is Change.updated and told[-1] is Change.resolved
+    steps = replay(pipeline, history_end, incident + 30 * STEP)
+    assert steps[0] == (Change.opened, ())
+    sent = [change for change, names in steps if names == ("inbox",)]
+    assert sent[0] is Change.updated and sent[-1] is Change.resolved
 
     elsewhere = CALM | {"calendar": span(incident - STEP, incident + 4 * STEP, labels={"instance": "db-*"})}
     loud = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), monitor=elsewhere)
@@ -106,19 +106,19 @@ def test_nothing_is_learned_from_the_calendar_s_rows(
 def test_routes_add_to_the_monitor_s_notifiers(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, incident: pd.Timestamp
 ) -> None:
-    """A route that matches tells its notifiers too, and those who were told of an opening are told of the end."""
+    """A route that matches notifies its notifiers too, and those notified of an opening are notified of the end."""
     routes = tuple(
         Route.model_validate(route)
         for route in (
             {"notifiers": ["pager", "inbox"], "labels": {"instance": "web-*"}, "updates": False},
-            {"notifiers": ["nobody"], "monitors": ["databases"]},
+            {"notifiers": ["no_one"], "monitors": ["databases"]},
         )
     )
     pipeline = make_pipeline(MemoryReader({WEB_1: frames[WEB_1]}), routes=routes, monitor=CALM)
-    happened = replay(pipeline, history_end, incident + 30 * STEP)
-    assert happened[0] == (Change.opened, ("inbox", "pager"))
-    assert happened[-1] == (Change.resolved, ("inbox", "pager"))
-    assert all(names == ("inbox",) for change, names in happened if change is Change.updated)
+    steps = replay(pipeline, history_end, incident + 30 * STEP)
+    assert steps[0] == (Change.opened, ("inbox", "pager"))
+    assert steps[-1] == (Change.resolved, ("inbox", "pager"))
+    assert all(names == ("inbox",) for change, names in steps if change is Change.updated)
 
 
 @pytest.mark.parametrize(("verdict", "learned"), [(None, False), ("real", False), ("false", True), ("expected", True)])

@@ -1,4 +1,4 @@
-"""A calendar file that cannot be read: nobody is silenced by it, and nothing stops."""
+"""A calendar file that cannot be read: no one is silenced by it, and nothing stops."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make(make_pipeline: MakePipeline, frames: dict[Group, Frame], team: Path) ->
     return build
 
 
-def test_events_are_told_while_the_file_is_gone(make: Make, team: Path, history_end: pd.Timestamp) -> None:
+def test_events_are_sent_while_the_file_is_gone(make: Make, team: Path, history_end: pd.Timestamp) -> None:
     """Deleted between two ticks, with a quiet time elsewhere: the incident is stored and due, the fault reported."""
     write(team, history_end, history_end + 5 * STEP)
     pipeline = make("quiet")
@@ -69,7 +69,7 @@ def test_a_known_quiet_time_stays_quiet(make: Make, team: Path, history_end: pd.
 
 
 def test_a_file_that_never_was_there_silences_nothing(make: Make, history_end: pd.Timestamp) -> None:
-    """Not knowing whether a time is quiet, the monitor tells."""
+    """Not knowing whether a time is quiet, the monitor notifies."""
     pipeline = make("quiet")
     result = pipeline.tick(history_end + (INCIDENT + 30) * STEP, since=history_end)
     ((_, error),) = result.calendar_errors.items()
@@ -99,7 +99,7 @@ def test_scoring_goes_on_with_what_is_excluded(make: Make, team: Path, history_e
 def test_no_file_is_read_inside_a_transaction(
     make: Make, team: Path, history_end: pd.Timestamp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who is told of a change is decided from memory: a slow file server must not hold the database."""
+    """Recipients of a change are decided from memory: a slow file server must not hold the database."""
     write(team, history_end, history_end + 5 * STEP)
     pipeline, touched = make("quiet"), []
     commit, stat, open_ = pipeline.store.commit, Path.stat, Path.open

@@ -1,4 +1,4 @@
-"""What a message gets to show beside its event."""
+"""Details that a message shows beside its event."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_a_change_comes_with_its_course(
     assert pipeline.store.changes(event.id)[0].details == opened.details
 
 
-def test_nobody_to_tell_nothing_to_draw(
+def test_no_one_to_notify_nothing_to_draw(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, end: pd.Timestamp
 ) -> None:
-    """A backtest, which tells nobody, does not pay for pictures."""
+    """A backtest, which notifies no one, does not pay for pictures."""
     pipeline = make_pipeline(MemoryReader(frames), monitor={"notify": []})
     changes = pipeline.tick(end, since=history_end).changes
     assert changes

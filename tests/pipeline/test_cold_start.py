@@ -45,7 +45,7 @@ def hours_of(pipeline: Pipeline) -> float:
 def test_a_new_group_is_scored_from_its_first_hours(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """It is scored at once, told as one in cold start, and still asks for its model; the others have theirs."""
+    """It is scored at once, reported as one in cold start, and still asks for its model; the others have theirs."""
     writer = MemoryWriter()
     pipeline = make_pipeline(MemoryReader(born(frames, 40)), writers={"w": writer})
     result = pipeline.tick(history_end, cold_start=True)
@@ -176,7 +176,7 @@ class LongReadsFail(MemoryReader):
 def test_a_source_that_cannot_give_history_holds_up_no_other_group(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """The groups that have a model are scored, and the error is told."""
+    """The groups that have a model are scored, and the error is reported."""
     result = make_pipeline(LongReadsFail(born(frames, 60))).tick(history_end, cold_start=True)
     assert (result.groups, result.cold_start) == (2, [])
     assert [(where, str(error)) for where, error in result.errors] == [("cold start", "too many points")]
@@ -194,7 +194,7 @@ def test_a_damaged_baseline_is_fit_anew(make_pipeline: MakePipeline, frames: Fra
     assert json.loads(card.read_text())["widening"] < 2
 
 
-def test_a_damaged_model_is_told_and_stood_in_for(
+def test_a_damaged_model_is_reported_and_replaced(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
     """The error names the file, the group is to be fit again, and is scored meanwhile."""

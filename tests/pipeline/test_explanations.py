@@ -123,7 +123,7 @@ def test_the_smallest_set_is_found(
 
 
 def test_more_than_three_are_no_explanation() -> None:
-    """When four metrics are to blame alike, no set is given."""
+    """If four metrics are to blame alike, no set is given."""
     assert _explained(_frame(cpu=2.0, gc=2.0, memory=2.0, net=2.0)) is None
 
 
@@ -148,7 +148,7 @@ def test_scores_count_as_the_event_counts_them() -> None:
 
 
 def test_a_peak_too_far_back_is_not_explained() -> None:
-    """Where not even half a window before the peak is sure to be at hand, there is no answer."""
+    """If not even half a window before the peak is sure to be at hand, there is no answer."""
     frame = _frame(cpu=4.0)
     assert _explained(frame, None) is not None
     detector = Plain()
@@ -160,7 +160,7 @@ def test_a_peak_too_far_back_is_not_explained() -> None:
 
 @pytest.mark.parametrize("first", [0, 5, 9])
 def test_rows_further_back_change_nothing(first: int) -> None:
-    """The answer rests on the window before the event's newest row, whatever else is at hand."""
+    """The answer rests on the window before the event's newest row, no matter what else is at hand."""
     frame = _frame(cpu=4.0, gc=0.5)
     values = frame.values.copy()
     values[:9] = 99.0
@@ -225,11 +225,11 @@ def test_the_same_peak_is_explained_once() -> None:
     detector, budget = Plain(), TimeBudget(lambda: 0.0)
     frame = _frame(cpu=4.0, gc=0.5)
     event = _event(frame)
-    told = Explanation(("gc",), event.peak, 0.1)
-    stored = Event(**{**event.__dict__, "explanation": told})
+    given = Explanation(("gc",), event.peak, 0.1)
+    stored = Event(**{**event.__dict__, "explanation": given})
     updated = [EventChange(Change.updated, event, 2)]
     kept = explained(detector, frame, updated, detector.score, earlier=lambda _: stored, budget=budget)
-    assert kept[0].event.explanation == told
+    assert kept[0].event.explanation == given
     assert detector.scored == 0
     other = Event(**{**stored.__dict__, "peak": 3.0, "peak_time": START})
     fresh = explained(detector, frame, updated, detector.score, earlier=lambda _: other, budget=budget)
@@ -240,7 +240,7 @@ def test_the_same_peak_is_explained_once() -> None:
     assert detector.scored == 2 * asked  # once for two changes
 
 
-def test_the_same_whatever_the_chunks(
+def test_the_same_for_any_chunks(
     make_pipeline: MakePipeline, frames: dict[Group, Frame], history_end: pd.Timestamp, end: pd.Timestamp
 ) -> None:
     """Rows that come one by one, a few at a time or all at once give events the same explanations, stored with them."""
@@ -307,7 +307,7 @@ def diffusion(waves: np.ndarray) -> DiffusionDetector:
 
 @pytest.mark.parametrize("broken", [1, 4])
 def test_one_broken_metric_alone_explains_it(diffusion: DiffusionDetector, waves: np.ndarray, broken: int) -> None:
-    """With a fitted network too, a metric that leaves the others is named alone, whatever else is suspected."""
+    """With a fitted network too, a metric that leaves the others is named alone, no matter what else is suspected."""
     values = waves[2000:2060].copy()
     values[50:53, broken] += 8 * waves[:, broken].std()
     frame = _waves(values)

@@ -117,7 +117,7 @@ def test_a_bug_while_fitting_one_group_stops_no_other(
 
 
 def test_a_fit_can_be_given_up(make_pipeline: MakePipeline, histories: Frames) -> None:
-    """What is no ``Exception``, raised by ``progress``, ends the fit; nothing half-done is stored."""
+    """An error that is no ``Exception``, raised by ``progress``, ends the fit; nothing half-done is stored."""
 
     class StopAskedError(BaseException):
         pass
@@ -142,7 +142,7 @@ def test_a_source_without_an_answer_changes_nothing(make_pipeline: MakePipeline,
 
 
 def test_spans_narrow_the_history_of_a_group(make_pipeline: MakePipeline, histories: Frames) -> None:
-    """A backtest fits each group on its own rows, whatever the others have."""
+    """A backtest fits each group on its own rows, no matter what the others have."""
     start = histories[WEB_1].start
     spans = {WEB_1: (start + 10 * STEP, start + 60 * STEP)}
     pipeline = make_pipeline(MemoryReader(histories), bare=True)

@@ -1,4 +1,4 @@
-"""What happens to frames between source and detector."""
+"""Edits of frames between source and detector."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def test_spans_are_hidden() -> None:
 def test_conforming_gives_the_models_metrics_in_its_order() -> None:
     """Present columns keep their values and labels, absent ones are missing, new ones left out; words say which."""
     frame = example_frame(4, names=("new", "b", "a"))
-    found, odd = align_metrics(frame, ["a", "b", "gone"])
+    found, faults = align_metrics(frame, ["a", "b", "gone"])
     assert found.names == ("a", "b", "gone")
     np.testing.assert_array_equal(found.values[:, :2], frame.values[:, [2, 1]])
     assert np.isnan(found.values[:, 2]).all()
     assert found.series[0] == frame.series[2]
-    assert odd == [
+    assert faults == [
         "metrics of the model that are missing now: gone",
         "metrics that are new, and left out until the next fit: new",
     ]

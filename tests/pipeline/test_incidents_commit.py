@@ -22,7 +22,7 @@ from tsdiff_monitor.timeseries.frame import Frame, Group
 
 HOSTS: tuple[Group, ...] = tuple((("instance", f"web-{n}"),) for n in range(1, 6))
 STEP = pd.Timedelta("10min")
-ROWS, DAMAGED, MENDED = 400, 310, 318
+ROWS, DAMAGED, FIXED = 400, 310, 318
 CALM = {"events": {"update_every": "9d"}}
 MakePipeline = Callable[..., Pipeline]
 
@@ -31,7 +31,7 @@ MakePipeline = Callable[..., Pipeline]
 def hosts() -> dict[Group, Frame]:
     """Five hosts, of which all but the last are far off in the same rows."""
     made = {host: example_frame(ROWS, step="10min", group=host, seed=1) for host in HOSTS}
-    factor = np.where((np.arange(ROWS) >= DAMAGED) & (np.arange(ROWS) < MENDED), np.float32(4), np.float32(1))
+    factor = np.where((np.arange(ROWS) >= DAMAGED) & (np.arange(ROWS) < FIXED), np.float32(4), np.float32(1))
     return made | {
         host: dataclasses.replace(made[host], values=made[host].values * factor[:, None]) for host in HOSTS[:-1]
     }
@@ -57,8 +57,8 @@ def replay(pipeline: Pipeline, frame: Frame, rows: int, *, absent: bool = False)
     return [pipeline.tick(start + STEP * end, since=start, absent=absent) for end in range(rows, 61, rows)]
 
 
-def told(pipeline: Pipeline) -> list[EventChange]:
-    """What the notifiers hear of, in the order of delivery."""
+def sent(pipeline: Pipeline) -> list[EventChange]:
+    """The changes that the notifiers get, in the order of delivery."""
     heard = []
     while due := pipeline.store.due(1e12, 99):
         for one in due:
@@ -68,12 +68,12 @@ def told(pipeline: Pipeline) -> list[EventChange]:
 
 
 @pytest.mark.parametrize("rows", [2, 60])
-def test_hosts_that_fail_together_are_told_once(make: MakePipeline, hosts: dict[Group, Frame], rows: int) -> None:
+def test_hosts_that_fail_together_are_sent_as_one(make: MakePipeline, hosts: dict[Group, Frame], rows: int) -> None:
     """One opening, one end and what lies between; the events of the four hosts are all in the store."""
     pipeline = make(hosts)
     results = replay(pipeline, hosts[HOSTS[0]], rows)
     assert not any(result.errors for result in results)
-    heard = told(pipeline)
+    heard = sent(pipeline)
     assert len({change.event.id for change in heard}) == 1
     assert (heard[0].change, heard[-1].change) == (Change.opened, Change.resolved)
     assert {member.group for member in heard[0].event.members} == set(HOSTS[:4])
@@ -88,7 +88,7 @@ def test_its_message_has_a_picture_and_links(make: MakePipeline, hosts: dict[Gro
     links = {"board": "https://grafana.example/d?from={start_ms}&id={event}&zone={labels.instance}"}
     pipeline = make(hosts, monitor=CALM | {"links": links})
     replay(pipeline, hosts[HOSTS[0]], 5)
-    opened = told(pipeline)[0]
+    opened = sent(pipeline)[0]
     snapshot = opened.details.snapshot
     assert snapshot is not None
     assert {culprit.metric for culprit in opened.event.culprits} & {course.metric for course in snapshot.courses}
@@ -96,10 +96,10 @@ def test_its_message_has_a_picture_and_links(make: MakePipeline, hosts: dict[Gro
     assert opened.details.allowed_per_week == 20.0
 
 
-def test_who_hears_of_a_member_hears_of_the_incident(make: MakePipeline, hosts: dict[Group, Frame]) -> None:
-    """By routes as by the calendar: whoever would be told of one of the members, once."""
+def test_recipients_of_a_member_get_the_incident(make: MakePipeline, hosts: dict[Group, Frame]) -> None:
+    """By routes as by the calendar: those who would be notified of one of the members, once."""
     route = Route.model_validate({"notifiers": ["pager", "inbox"], "labels": {"instance": "web-3"}})
-    other = Route.model_validate({"notifiers": ["nobody"], "labels": {"instance": "web-5"}})
+    other = Route.model_validate({"notifiers": ["no_one"], "labels": {"instance": "web-5"}})
     quiet = {"cron": "* * * * *", "lasts": "1d", "labels": {"instance": "web-3"}}
     loud = make(hosts, monitor=CALM | {"notify": []}, routes=(route, other))
     replay(loud, hosts[HOSTS[0]], 60)
@@ -113,7 +113,7 @@ def test_who_hears_of_a_member_hears_of_the_incident(make: MakePipeline, hosts: 
 def test_a_store_that_fails_for_a_moment_changes_no_message(
     make: MakePipeline, hosts: dict[Group, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the tick is committed; the next tick finds all of it again and tells it as one."""
+    """Nothing of the tick is committed; the next tick finds all of it again and sends it as one."""
     pipeline, failures = make(hosts), [StoreError("locked")]
     commit_tick = pipeline.store.commit_tick
 
@@ -125,7 +125,7 @@ def test_a_store_that_fails_for_a_moment_changes_no_message(
     monkeypatch.setattr(pipeline.store, "commit_tick", failing)
     results = replay(pipeline, hosts[HOSTS[0]], 5)
     assert [where for result in results for where, _ in result.errors] == [f"instance=web-{n}" for n in range(1, 6)]
-    heard = told(pipeline)
+    heard = sent(pipeline)
     assert len({change.event.id for change in heard}) == 1
     assert len(heard[0].event.members) == 4 and heard[-1].change is Change.resolved
     assert sum(not event.members for event in pipeline.store.events("hosts")) == 4
@@ -134,7 +134,7 @@ def test_a_store_that_fails_for_a_moment_changes_no_message(
 def test_a_bug_in_grouping_silences_nothing(
     make: MakePipeline, hosts: dict[Group, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each group is then told of by itself, and the bug is reported without its text."""
+    """Each group's event is then sent by itself, and the bug is reported without its text."""
     pipeline = make(hosts)
 
     def broken(*_: object) -> None:
@@ -144,7 +144,7 @@ def test_a_bug_in_grouping_silences_nothing(
     results = replay(pipeline, hosts[HOSTS[0]], 60)
     assert [where for where, _ in results[0].errors] == ["incidents"]
     assert "hunter2" not in str(results[0].errors[0][1])
-    assert {change.event.group for change in told(pipeline)} == set(HOSTS[:4])
+    assert {change.event.group for change in sent(pipeline)} == set(HOSTS[:4])
 
 
 def test_a_switch_that_fails_is_one_absence(make: MakePipeline, hosts: dict[Group, Frame]) -> None:
@@ -152,11 +152,11 @@ def test_a_switch_that_fails_is_one_absence(make: MakePipeline, hosts: dict[Grou
     gone = {}
     for host, frame in hosts.items():
         values = np.where(np.arange(ROWS)[:, None] < DAMAGED, frame.values, np.float32("nan"))
-        values[MENDED:] = frame.values[MENDED:]
+        values[FIXED:] = frame.values[FIXED:]
         gone[host] = frame if host == HOSTS[-1] else dataclasses.replace(frame, values=values)
     pipeline = make(gone, monitor=CALM | {"absent_after": "30m"})
     replay(pipeline, hosts[HOSTS[0]], 2, absent=True)
-    heard = [change for change in told(pipeline) if change.event.kind == ABSENT]
+    heard = [change for change in sent(pipeline) if change.event.kind == ABSENT]
     assert [change.change for change in heard] == [Change.opened, Change.resolved]
     assert headline(heard[0]).startswith("4 groups of hosts have stopped reporting (instance=web-1, ")
     assert headline(heard[1]).startswith("4 groups of hosts are reporting again (")
@@ -181,9 +181,9 @@ def test_feedback_on_an_incident_counts_for_its_members(
 def test_one_rise_of_many_groups_is_many_messages_where_that_is_wanted(
     make: MakePipeline, hosts: dict[Group, Frame]
 ) -> None:
-    """``incident_groups: null``: each host's event is told by itself."""
+    """``incident_groups: null``: each host's event is sent by itself."""
     pipeline = make(hosts, monitor={"events": {"update_every": "9d", "incident_groups": None}})
     replay(pipeline, hosts[HOSTS[0]], 60)
-    heard: Sequence[EventChange] = told(pipeline)
+    heard: Sequence[EventChange] = sent(pipeline)
     assert {change.event.group for change in heard} == set(HOSTS[:4])
     assert all(not change.event.members for change in heard)

@@ -71,8 +71,8 @@ def live(pipeline: Pipeline, ticks: Sequence[Sequence[Outcome]] = TICKS) -> None
 def facts(store: Store) -> tuple[list[EventChange], list[str]]:
     """The history, and what is to be delivered."""
     changes = [change for event in store.events() for change in store.changes(event.id)]
-    told = [f"{one.notifier} {one.change.key}" for one in store.undelivered()]
-    return sorted(changes, key=lambda change: change.key), sorted(told)
+    sent = [f"{one.notifier} {one.change.key}" for one in store.undelivered()]
+    return sorted(changes, key=lambda change: change.key), sorted(sent)
 
 
 class CrashError(BaseException):
@@ -134,7 +134,7 @@ def test_a_crash_never_leaves_half_an_incident(bare: Callable[[Store], Pipeline]
 
 
 def test_a_group_that_cannot_be_committed_is_no_member(bare: Callable[[Store], Pipeline], store: Store) -> None:
-    """The others are told without it, nobody waits; when it can be committed it joins them."""
+    """The others are sent without it, no one waits; when it can be committed it joins them."""
     pipeline = bare(store)
     store.commit("hosts", host(3), T0 + 5 * MINUTE, None, [], [])  # by another process, it seems
     first = [scored(changed(n, 1, 1, Change.opened)) for n in range(4)]
@@ -147,11 +147,11 @@ def test_a_group_that_cannot_be_committed_is_no_member(bare: Callable[[Store], P
     assert len(result.outcomes) == 3
 
     commit(pipeline, [scored(changed(3, 1, 1, Change.opened), last=T0 + 6 * MINUTE)])
-    told = [one.change for one in store.undelivered()]
-    assert [(change.change, len(change.event.members)) for change in told] == [(Change.opened, 3), (Change.updated, 4)]
+    sent = [one.change for one in store.undelivered()]
+    assert [(change.change, len(change.event.members)) for change in sent] == [(Change.opened, 3), (Change.updated, 4)]
 
 
-def test_when_an_incident_cannot_be_told_its_members_are(bare: Callable[[Store], Pipeline], store: Store) -> None:
+def test_when_an_incident_cannot_be_sent_its_members_are(bare: Callable[[Store], Pipeline], store: Store) -> None:
     """A bug that only the incident meets: many messages are better than none, and the bug's text stays hidden."""
 
     class Broken(Route):
@@ -172,7 +172,7 @@ def test_when_an_incident_cannot_be_told_its_members_are(bare: Callable[[Store],
 def test_a_store_out_of_order_is_an_error_of_each_group(
     bare: Callable[[Store], Pipeline], store: Store, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """Wherever it fails, nothing is done and nothing is told in pieces; the same tick succeeds when it is in order."""
+    """Wherever it fails, nothing is done and nothing is sent in pieces; the same tick succeeds when it is in order."""
 
     def full(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")

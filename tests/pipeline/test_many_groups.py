@@ -60,7 +60,7 @@ def altered(frame: Frame, first: int, last: int, value: float) -> Frame:
 
 
 def test_a_tick_is_one_transaction(stubbed: Callable[..., Pipeline]) -> None:
-    """However many groups it scores, and whatever happens in them."""
+    """However many groups it scores, and no matter what happens in them."""
     frames = {host(n): flat_frame(START, 60) for n in range(40)}
     frames |= {host(n): altered(frames[host(n)], 45, 50, 3.0) for n in range(5)}
     pipeline = stubbed(frames)

@@ -24,7 +24,7 @@ def detector() -> DiffusionDetector:
 
 
 def test_a_stored_model_is_found_by_another_process(tmp_path: Path, detector: DiffusionDetector) -> None:
-    """What one store put, another one gets, current for its own fingerprint only."""
+    """A model that one store put, another one gets, current for its own fingerprint only."""
     ModelStore(tmp_path).put("hosts", GROUP, detector, "mark")
     other = ModelStore(tmp_path)
     assert other.exists("hosts", GROUP)

@@ -1,4 +1,4 @@
-"""What is learned of an event that ended because its level became normal."""
+"""Learning from an event that ended because its level became normal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of queries and ``provide_series`` do on a monitor's way."""
+"""Effects of the options of queries and ``provide_series`` on a monitor's way."""
 
 from __future__ import annotations
 

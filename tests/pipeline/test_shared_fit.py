@@ -62,7 +62,7 @@ def test_one_network_is_fit_for_all_groups(
     assert pipeline.fit(history_end, progress=steps).fitted == [WEB_1, WEB_2]
     assert steps.seen == {(): 30}  # type: ignore[attr-defined]
     after = make_pipeline(reader, bare=True, model=SHARED)  # another process
-    shared = after.models.get_shared("hosts").imputer.network.state_dict()
+    shared = after.models.get_network("hosts").imputer.network.state_dict()
     for group in (WEB_1, WEB_2):
         imputer = network_of(after, group).imputer
         assert isinstance(imputer, Imputer)
@@ -104,12 +104,12 @@ def test_a_new_group_needs_no_training(
     """The fit that follows serves it from the stored network and leaves that, and all other groups, as they are."""
     pipeline = make_pipeline(MemoryReader(frames), bare=True, model=SHARED)
     pipeline.fit(history_end)
-    before = pipeline.models.get_shared("hosts").digest
+    before = pipeline.models.get_network("hosts").digest
     later = make_pipeline(MemoryReader(born(frames, 100)), bare=True, model=SHARED)
     result = later.fit(history_end, only_missing=True, progress=steps)
     assert (result.fitted, result.current, result.errors) == ([NEW], [WEB_1, WEB_2], [])
     assert steps.seen == {}  # type: ignore[attr-defined]
-    assert later.models.get_shared("hosts").digest == before
+    assert later.models.get_network("hosts").digest == before
     assert later.tick(history_end, cold_start=True).without_model == []
 
 
@@ -181,7 +181,7 @@ def test_new_rows_or_another_setting_mean_another_network(
 def test_without_enough_history_the_old_models_stay(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """When no group can teach the network, that is the error of each, and what was fit before is still there."""
+    """If no group can teach the network, that is the error of each, and what was fit before is still there."""
     make_pipeline(MemoryReader(frames), bare=True, model=SHARED).fit(history_end)
     pipeline = make_pipeline(MemoryReader(frames), bare=True, model=SHARED)
     result = pipeline.fit(history_end, start=history_end - 5 * STEP)
@@ -215,4 +215,4 @@ def test_the_budget_bounds_the_shared_training(
     model = SHARED.model_copy(update={"fit_budget": timedelta(minutes=5)})
     pipeline = make_pipeline(MemoryReader(frames), bare=True, model=model)
     assert pipeline.fit(history_end, clock=lambda: float(next(ticks))).fitted == [WEB_1, WEB_2]
-    assert pipeline.models.get_shared("hosts").card.steps == 4
+    assert pipeline.models.get_network("hosts").card.steps == 4

@@ -77,7 +77,7 @@ def test_a_copied_folder_is_whole(
 def test_an_old_network_stays_with_those_that_use_it(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """When the shared network is fit anew, a group that could not be fit again keeps its model, network included."""
+    """If the shared network is fit anew, a group that could not be fit again keeps its model, network included."""
     pipeline = fit(make_pipeline, frames, history_end)
     old = network_file(pipeline, WEB_2).read_bytes()
     only = {WEB_1: frames[WEB_1]}
@@ -100,7 +100,7 @@ def test_a_second_fit_replaces_nothing_that_is_the_same(
 def test_without_links_the_network_is_copied(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """What stands at the shared file's place is used only if it is the same: otherwise a group has its own file."""
+    """A file at the shared file's place is used only if it is the same: otherwise a group has its own file."""
     pipeline = fit(make_pipeline, frames, history_end)
     file = network_file(pipeline, WEB_1)
     (shared,) = (file.parents[1] / "shared").glob("weights-*")

@@ -44,7 +44,7 @@ def test_the_size_of_ticks_changes_nothing(
 def test_groups_that_come_and_go_do_not_make_the_size_of_ticks_matter(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp, end: pd.Timestamp, scores_of: ScoresOf
 ) -> None:
-    """A group that is silent for hours is scored through its gap when it returns, whatever the ticks' size.
+    """A group that is silent for hours is scored through its gap when it returns, with ticks of any size.
 
     The groups that share the allowance of alarms are given: it must not depend on who has data in a chunk.
     """
@@ -187,7 +187,7 @@ def test_a_group_without_any_known_metric_is_an_error(
     assert result.groups == 1
 
 
-def test_a_group_without_a_model_is_told(
+def test_a_group_without_a_model_is_reported(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
     """It is no error: the caller fits it."""

@@ -1,4 +1,4 @@
-"""What a failure in a tick costs: of the source, a model, a writer, the process, or our own."""
+"""The cost of a failure in a tick: of the source, a model, a writer, the process, or our own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 
 def test_no_answer_is_no_verdict(make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp) -> None:
-    """When the source fails nothing is scored or stored, and the next tick does it all."""
+    """If the source fails nothing is scored or stored, and the next tick does it all."""
     reader = MemoryReader(frames, failures=[SourceError("no route to host", reason="timeout")])
     pipeline = make_pipeline(reader)
     with pytest.raises(SourceError, match="no route"):
@@ -72,7 +72,7 @@ def test_a_model_of_another_version_stops_only_its_group(
 def test_damaged_weights_stop_only_their_group(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """The error names the file and the remedy; the other group is scored, and a fit mends the first."""
+    """The error names the file and the remedy; the other group is scored, and a fit fixes the first."""
     pipeline = make_pipeline(MemoryReader(frames))
     (weights,) = pipeline.models.path("hosts", WEB_1).glob("weights-*")
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -164,9 +164,9 @@ def test_a_crash_in_the_middle_of_a_replay_is_made_good(
 def test_a_bug_in_one_group_stops_only_that_one(
     make_pipeline: MakePipeline, frames: Frames, history_end: pd.Timestamp
 ) -> None:
-    """An exception that nobody planned for is reported with its place but without its text."""
+    """An exception that no one planned for is reported with its place but without its text."""
 
-    class Odd(Frame):
+    class Unusual(Frame):
         @property
         def names(self) -> tuple[str, ...]:
             raise KeyError("token=hunter2")
@@ -175,10 +175,10 @@ def test_a_bug_in_one_group_stops_only_that_one(
         def read(self, request: ReadRequest) -> Reading:
             found = dict(super().read(request).frames)
             whole = found[WEB_1]
-            odd = object.__new__(Odd)
+            unusual = object.__new__(Unusual)
             for name in ("start", "step", "values", "series"):
-                object.__setattr__(odd, name, getattr(whole, name))
-            return Reading({**found, WEB_1: odd})
+                object.__setattr__(unusual, name, getattr(whole, name))
+            return Reading({**found, WEB_1: unusual})
 
     result = make_pipeline(OddReader(frames)).tick(history_end)
     ((where, error),) = result.errors

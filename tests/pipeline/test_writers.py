@@ -127,6 +127,7 @@ def test_a_process_that_dies_before_its_scores_are_written(
         writer = MemoryWriter()
         second, queue = life(writer)
         assert second.tick(START + 21 * STEP).changes == [] and changes
+        assert queue.drain(60) == 0
         second.tick(START + 22 * STEP)
         assert queue.drain(60) == 0
         assert sorted({time for _, _, time in writer.rows}) == [START + n * STEP for n in range(22)]

@@ -43,7 +43,7 @@ def section(document: str, title: str) -> str:
     ],
 )
 def test_every_key_is_documented(config: type[StrictModel], document: str, title: str) -> None:
-    """Each configuration key stands in its plug-in's table, and the table names no key that does not exist."""
+    """Each configuration key is in its plug-in's table, and the table names no key that does not exist."""
     cells = re.findall(r"^\| (`.*?) \|", section(document, title).split("\n\nEach change")[0], re.MULTILINE)
     documented = {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
     assert documented == set(config.model_fields)

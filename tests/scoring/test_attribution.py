@@ -49,7 +49,7 @@ def test_permuting_metrics_permutes_shares(contribution: np.ndarray, seed: int) 
 
 @given(CELLS)
 def test_an_event_of_one_row_has_the_shares_of_the_row(contribution: np.ndarray) -> None:
-    """What a single row says and what an event of that row says agree."""
+    """The attributions of a single row and of an event of that row agree."""
     for row, shares in zip(contribution, attribute(contribution), strict=True):
         assert attribute_event(row[None]) == pytest.approx(shares, abs=1e-6)
 

@@ -65,7 +65,7 @@ def test_the_same_rows_have_the_same_band(gaussian_pair: Imputer, name: SamplerN
 
 
 def test_bands_widen_where_given_metrics_have_gaps(gaussian_pair: Imputer) -> None:
-    """Without the metric that tells of it, the hidden one is less certain."""
+    """Without the metric that predicts it, the hidden one is less certain."""
     gappy = rows()
     gappy[8:12, 1] = np.nan
     _, lower, upper = band(gaussian_pair, gappy, sampler="dpm_solver", steps=20, samples=512)

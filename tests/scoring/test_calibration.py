@@ -24,7 +24,7 @@ def _scores(rows: int, rng: np.random.Generator, *, correlation: float, runs: in
 
 
 def _events(confirmed: np.ndarray, quiet_rows: int = 10) -> int:
-    """How many events rows of confirmed exceedance make, when an event ends after some quiet rows."""
+    """Number of events that rows of confirmed exceedance make, when an event ends after some quiet rows."""
     at = np.flatnonzero(confirmed)
     return int(at.size > 0) + int((np.diff(at) > quiet_rows).sum())
 
@@ -46,7 +46,7 @@ def test_realised_alarm_rate_is_near_the_promise(correlation: float, confirm_row
 
 
 def test_threshold_falls_with_the_alarm_rate() -> None:
-    """Who allows more false alarms gets a lower threshold, at any rate however high."""
+    """More false alarms allowed give a lower threshold, at any rate however high."""
     calibration = Calibration(level=0.5, rate=1 / 500, spread=0.2)
     thresholds = [calibration.threshold(rate, MINUTE) for rate in (0.01, 0.1, 1.0, 7.0, 70.0, 1e4)]
     assert thresholds == sorted(thresholds, reverse=True)

@@ -65,7 +65,7 @@ def test_a_rate_beyond_the_rehearsal_is_extrapolated() -> None:
 def test_no_threshold_opens_more_than_allowed(
     scores: list[list[float]], confirm_rows: int, quiet_rows: int, allowed: float
 ) -> None:
-    """Whatever the scores: where events were counted, a threshold opens no more in the rehearsal than it may."""
+    """For any scores: where events were counted, a threshold opens no more in the rehearsal than it may."""
     stretches = [(np.array(score), len(score) // 2) for score in scores]
     calibration = PooledCalibration.fit(stretches, confirm_rows=confirm_rows, quiet_rows=quiet_rows)
     if calibration is None or allowed / WEEK_ROWS < calibration.rates[-1]:
@@ -97,7 +97,7 @@ def test_what_is_under_way_before_does_not_count() -> None:
     assert other == pytest.approx(clean, rel=0.1)
 
 
-def test_scores_that_come_in_jumps_are_told_apart() -> None:
+def test_scores_that_come_in_jumps_are_distinguished() -> None:
     """The threshold lies well between a score that is too frequent and the next one, not on the edge of either."""
     rng = np.random.default_rng(0)
     stretches = []
@@ -111,7 +111,7 @@ def test_scores_that_come_in_jumps_are_told_apart() -> None:
 
 
 def test_threshold_falls_with_the_alarm_rate() -> None:
-    """Who allows more events gets a lower threshold, within the rehearsal and beyond it, at any rate."""
+    """More events allowed give a lower threshold, within the rehearsal and beyond it, at any rate."""
     calibration = fitted(normal(200, 56))
     levels = [calibration.threshold(rate, DAY) for rate in np.geomspace(1e-12, 1e4, 60)]
     assert levels == sorted(levels, reverse=True)

@@ -28,8 +28,8 @@ def test_normal_rows_are_about_1_and_strange_ones_far(book: Codebook, centred: b
     normal = book.distances(rows, first=20, centred=centred)
     assert 0.7 < np.median(normal) < 1.4
     rows[200:212, 0] = -rows[200:212, 0]  # the same values, against the other metrics
-    odd = book.distances(rows, first=20, centred=centred)
-    assert odd[184:192].max() > 2 * np.median(normal)
+    unusual = book.distances(rows, first=20, centred=centred)
+    assert unusual[184:192].max() > 2 * np.median(normal)
 
 
 def test_a_row_depends_on_its_own_window_alone(book: Codebook) -> None:

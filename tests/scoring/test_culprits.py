@@ -26,7 +26,7 @@ EVIDENCE = st.dictionaries(st.sampled_from(NAMES), st.floats(0, 3), min_size=1)
 
 @given(EVIDENCE, st.integers(1, 5))
 def test_no_smaller_set_suffices(evidence: dict[str, float], limit: int) -> None:
-    """Where every metric adds its own evidence, the set is as small as any, and giving up is right."""
+    """If every metric adds its own evidence, the set is as small as any, and giving up is right."""
     suspects = sorted(evidence, key=lambda name: (-evidence[name], name))
     found = smallest_set(lambda names: _left(evidence, names), suspects, limit=limit)
     needed = next(n for n in range(len(suspects) + 1) if _left(evidence, suspects[:n]) <= 1)
@@ -38,7 +38,7 @@ def test_no_smaller_set_suffices(evidence: dict[str, float], limit: int) -> None
 
 
 @given(st.integers(0, 999), st.integers(1, 5), st.integers(1, 4))
-def test_work_is_bounded_whatever_the_scores(seed: int, suspects: int, limit: int) -> None:
+def test_work_is_bounded_for_any_scores(seed: int, suspects: int, limit: int) -> None:
     """Even scores without rhyme or reason cost a bounded number of evaluations, each set scored once."""
     rng = np.random.default_rng(seed)
     asked: list[frozenset[str]] = []

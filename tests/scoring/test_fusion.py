@@ -11,7 +11,7 @@ SCALES = (1, 5, 15)
 
 
 def test_the_geometric_mean_of_views_and_scales() -> None:
-    """By hand: two constant views of 2 and 8 are 4, at whatever scales."""
+    """By hand: two constant views of 2 and 8 are 4, at any scales."""
     fused = fuse([np.full(40, 2.0), np.full(40, 8.0)], scales=SCALES, centred=True)
     np.testing.assert_allclose(fused, 4.0)
 
@@ -24,7 +24,7 @@ def test_moving_means_by_hand() -> None:
 
 
 def test_a_spike_stands_above_its_neighbours() -> None:
-    """Where a moving mean makes a plateau of a single spike, its own row stays on top by far."""
+    """If a moving mean makes a plateau of a single spike, its own row stays on top by far."""
     x = np.ones(61)
     x[30] = 100.0
     fused = fuse([x], scales=SCALES, centred=True)
@@ -33,7 +33,7 @@ def test_a_spike_stands_above_its_neighbours() -> None:
 
 
 def test_a_long_moderate_incident_ranks_above_a_single_moderate_row() -> None:
-    """What lasts is more evidence than what does not."""
+    """A deviation that lasts is more evidence than one that does not."""
     x = np.ones(200)
     x[50] = 3.0
     x[120:150] = 3.0

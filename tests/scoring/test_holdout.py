@@ -36,7 +36,7 @@ def test_windows_without_values_do_not_train() -> None:
 
 
 def test_values_in_held_out_blocks_alone_still_train() -> None:
-    """When all values lie where the held-out blocks are, they train too: better than no model."""
+    """If all values lie where the held-out blocks are, they train too: better than no model."""
     scaled = np.full((2000, 1), np.nan, np.float32)
     scaled[1960:] = 0.0
     assert len(split_history(scaled, 16).training_starts) > 0

@@ -37,7 +37,7 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def check(before: np.ndarray, result: Injected) -> None:
-    """What holds for every injection."""
+    """Check what holds for every injection."""
     assert result.values.dtype == before.dtype
     assert np.array_equal(result.cells, changed(before, result.values))
     labels = np.zeros(len(before), dtype=bool)
@@ -88,7 +88,7 @@ def test_as_many_incidents_as_asked_for_as_long_as_half_of_the_rows_stay_normal(
 
 
 def test_every_kind_takes_its_turn() -> None:
-    """Where all of them can be seen, each kind appears as often as the others."""
+    """If all of them can be seen, each kind appears as often as the others."""
     before = np.random.default_rng(0).standard_normal((5000, 4))
     result = inject(
         before, incidents=2 * len(KINDS), kinds=KINDS, generator=np.random.default_rng(3),
@@ -143,7 +143,7 @@ def test_a_broken_correlation_is_the_metrics_own_course_at_another_time() -> Non
     assert len(set(source.tolist())) == 100
 
 
-def test_magnitudes_are_in_spreads_of_the_metric_whatever_its_unit() -> None:
+def test_magnitudes_are_in_spreads_of_the_metric_in_any_unit() -> None:
     """The same rows in other units have the same incidents, of the same magnitudes."""
     before = rows(1500, 5, gaps=False)[:, 3:].astype(np.float64)
     kinds = {"level_shift": KINDS["level_shift"]}

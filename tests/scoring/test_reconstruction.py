@@ -112,7 +112,7 @@ def test_missing_cells_have_no_residual_and_no_influence(imputer: Imputer, scale
 
 
 def test_targets_that_are_missing_are_not_shown(scaled: np.ndarray) -> None:
-    """The network is never told that a missing cell is a noisy 0: its masks leave missing cells out, as in training."""
+    """No missing cell is given to the network as a noisy 0: its masks leave missing cells out, as in training."""
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Spy(torch.nn.Module):
@@ -131,7 +131,7 @@ def test_targets_that_are_missing_are_not_shown(scaled: np.ndarray) -> None:
 
 
 def test_blind_plan_never_sees_the_hidden_value(imputer: Imputer, scaled: np.ndarray) -> None:
-    """What the newest row was expected to be does not depend on it, nor on the row before it, which is hidden too."""
+    """The expected value of the newest row does not depend on it, nor on the row before it, which is hidden too."""
     changed = scaled.copy()
     changed[-2:] = 1e4
     expected = []

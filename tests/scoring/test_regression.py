@@ -1,4 +1,4 @@
-"""What metrics should have been given the others of their row."""
+"""Values that metrics should have had, given the others of their row."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_band_holds_as_many_new_values_as_it_says(hidden: np.ndarray) -> Non
 
 
 def test_own_values_have_no_say(hidden: np.ndarray) -> None:
-    """Whatever the hidden metric says, absent or absurd, the expectation is the same."""
+    """Expectations without the hidden metric's value: absent or absurd, they are the same."""
     z = rows(300)
     spoilt = z.copy()
     spoilt[:100, 0], spoilt[100:200, 0] = np.nan, 1e9
@@ -63,7 +63,7 @@ def test_the_band_widens_with_what_is_missing(hidden: np.ndarray) -> None:
     assert middle[0, 0] == pytest.approx(0, abs=0.2)
 
 
-def test_odd_metrics_are_survived() -> None:
+def test_unusual_metrics_are_survived() -> None:
     """Constant, empty and duplicate metrics, a single excursion and a short history give finite bands."""
     z = rows(40)
     z[:, 0], z[:, 1], z[:, 2], z[5, 3] = 0.0, np.nan, z[:, 3], 1e8

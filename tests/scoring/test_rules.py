@@ -32,7 +32,7 @@ def test_least_deviation_in_own_units() -> None:
 
 
 def test_least_deviation_relative_to_expected() -> None:
-    """The relative least deviation is a share of the expected value's size, whatever its sign."""
+    """The relative least deviation is a share of the expected value's size, of either sign."""
     rule = Rule(min_rel_dev=0.1)
     for expected in (100.0, -100.0):
         assert _one(rule, expected + 9, expected)

@@ -22,7 +22,7 @@ def test_round_trip(values: np.ndarray) -> None:
 
 
 def test_scaled_metrics_have_mean_0_and_deviation_1() -> None:
-    """Whatever their units, metrics become comparable; gaps stay gaps."""
+    """In any units, metrics become comparable; gaps stay gaps."""
     values = np.random.default_rng(0).normal([5, -300, 1e-4], [1, 50, 1e-5], (500, 3)).astype(np.float32)
     values[10:50, 1] = np.nan
     scaled = Scaler.fit(values).transform(values)
@@ -44,7 +44,7 @@ def test_change_of_a_constant_is_bounded(constant: float) -> None:
 
 
 def test_metric_without_history_maps_to_missing() -> None:
-    """What a metric without any value in the history should be is unknown, in both directions."""
+    """The value expected of a metric without any in the history is unknown, in both directions."""
     values = np.array([[1, np.nan], [2, np.nan]], np.float32)
     scaler = Scaler.fit(values)
     assert scaler.empty.tolist() == [False, True]

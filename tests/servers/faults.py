@@ -1,7 +1,7 @@
 """A proxy in front of a real server that misbehaves on request, switched while it runs.
 
 Over plain HTTP each request is judged for itself: the proxy asks the server to close the connection after the answer.
-It serves as a forward proxy as well: whatever host is asked for, ``CONNECT`` included, it leads to the one server.
+It serves as a forward proxy as well: any host that is asked for, ``CONNECT`` included, leads to the one server.
 In front of ``https://`` it passes bytes on and judges each connection; it cannot answer by itself there.
 """
 
@@ -25,7 +25,7 @@ _PIECE = 65536
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a request. Seconds and bytes; bytes count the answer, its head included."""
+    """The treatment of a request. Seconds and bytes; bytes count the answer, its head included."""
 
     latency: float = 0.0
     """Wait before the request is passed on."""
@@ -38,7 +38,7 @@ class Fault:
     drip: float = 0.0
     """Wait so long after each byte (after ``drip_size`` bytes)."""
     drip_size: int = 1
-    """How many bytes come at once while it drips."""
+    """Number of bytes that come at once while it drips."""
     raw: bytes | None = None
     """Answer with these bytes, and close."""
     silent: bool = False

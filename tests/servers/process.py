@@ -22,7 +22,7 @@ _START_LIMIT, _POLL, _STOP_LIMIT = 20.0, 0.02, 5.0  # seconds
 
 
 def find_program(name: str, package: str, *, folders: Sequence[Path] = ()) -> Path:
-    """Where ``name`` is installed. Missing, it skips the test, or fails it when ``REQUIRE_SERVICES=1``."""
+    """The path of ``name``. Missing, it skips the test, or fails it when ``REQUIRE_SERVICES=1``."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, folders), "/usr/sbin", "/usr/local/bin"])
     found = shutil.which(name, path=path)
     if found is not None:
@@ -34,14 +34,14 @@ def find_program(name: str, package: str, *, folders: Sequence[Path] = ()) -> Pa
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """A port of 127.0.0.1 that no one listens on now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 def answers(url: str, status: int = 200, **options: Any) -> Callable[[], bool]:
-    """Whether ``url`` answers with ``status``; ``options`` are those of :class:`httpx.Client`."""
+    """True if ``url`` answers with ``status``; ``options`` are those of :class:`httpx.Client`."""
     options = {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "trust_env": False, "timeout": 5, **options}
 
     def check() -> bool:
@@ -92,7 +92,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        """What the server has said so far."""
+        """The server's output so far."""
         return self._log.read_text(errors="replace")
 
     def stop(self, limit: float = _STOP_LIMIT) -> None:

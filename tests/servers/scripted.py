@@ -1,4 +1,4 @@
-"""A server that answers from a script, and a clock that only moves when told: nothing waits, nothing connects."""
+"""A server that answers from a script, and a clock that only moves on request: nothing waits, nothing connects."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def client(script: Handler, clock: Clock | None = None, url: str = URL, **option
 
 
 def failure(script: Handler, clock: Clock | None = None, url: str = URL, **options: Any) -> HttpFailure:
-    """How a GET fails."""
+    """The failure of a GET."""
     with pytest.raises(HttpFailure) as caught:
         client(script, clock, url, **options).send("GET", "/api/v1/query", what="query 'cpu'")
     check_reason(caught.value.reason)
@@ -86,7 +86,7 @@ class Dripping(httpx.SyncByteStream):
 
 
 def failed(client: HttpClient, path: str = "/-/ready") -> HttpFailure:
-    """How a GET of a client on the real network fails; it shows no password that the tests use."""
+    """The failure of a GET of a client on the real network; it shows no password that the tests use."""
     with pytest.raises(HttpFailure) as caught:
         client.send("GET", path)
     check_reason(caught.value.reason)

@@ -194,4 +194,4 @@ def test_the_models_used_last_stay_in_memory(tmp_path: Path, monkeypatch: pytest
         models.get("hosts", pod(name))
     assert loaded == ["pod=b", "pod=a"]
     assert len(models._loaded) == 2
-    assert models.get_shared("hosts") is MODEL
+    assert models.get_network("hosts") is MODEL

@@ -39,7 +39,7 @@ def command(
     """Send history through the production path and report the events that would have been.
 
     Writes report.html, events.jsonl, scores.parquet and summary.json; with several monitors, into a folder each.
-    Without --start, the source says what to fit on and what to score. Nobody is notified and nothing is written back.
+    Without --start, the source says what to fit on and what to score. No one is notified and nothing is written back.
     Interrupted and started again, it keeps the models fit so far and gives the same result. Exit code 1 when a group or
     a monitor failed; the others are reported all the same.
 

@@ -157,7 +157,7 @@ def _rehearse(config: Config, name: str, options: Options, report: Path | None, 
 
 
 def _send(config: Config, name: str, examples: tuple[Example, ...], work: Path, errors: Errors) -> None:
-    """Tell the monitor's notifiers of the examples, and say what they took."""
+    """Send the examples to the monitor's notifiers, and say what they took."""
     import pandas as pd
 
     from tsdiff_monitor.errors import DeliveryError

@@ -54,7 +54,7 @@ def check_sources(file: Path, monitor: str | None, now: str | None) -> int:
 
 
 def _last_time(pipeline: Pipeline) -> pd.Timestamp | None:
-    """Where the data of a source ends that knows it (files, the simulator)."""
+    """The end of the data, of a source that knows it (files, the simulator)."""
     from tsdiff_monitor.plugins import History
 
     if not isinstance(pipeline.reader, History):

@@ -174,7 +174,7 @@ class Jobs:
         self._metrics.last_scored.labels(monitor).set(last.timestamp())
         seen = seen_per_week(self._store, monitor, last)
         if seen is not None:
-            self._metrics.seen.labels(monitor).set(seen)
+            self._metrics.observed(monitor, seen)
 
     def _has_models(self, monitor: str) -> bool:
         groups = self._store.groups(monitor)

@@ -76,13 +76,22 @@ class Metrics:
         )
         self.events = counter("tsdiff_events_total", "Changes of events.", "monitor", "change")
         self.events_open = gauge("tsdiff_events_open", "Events open now.", "monitor")
-        self.promised = gauge(
-            "tsdiff_alarms_per_week_promised", "False events a week that the configuration allows.", "monitor"
+        self.alarms_target = gauge(
+            "tsdiff_alarms_per_week_target", "False events a week that the configuration allows.", "monitor"
         )
-        self.seen = gauge(
-            "tsdiff_alarms_per_week_seen",
+        self.alarms_observed = gauge(
+            "tsdiff_alarms_per_week_observed",
             "Events a week over the last four that were not marked as real or expected: false alarms at most.",
             "monitor",
+        )
+        # Dashboards and rules of users still ask for the former names.
+        self.alarms_promised = gauge(
+            "tsdiff_alarms_per_week_promised",
+            "Former name of tsdiff_alarms_per_week_target, with its value.",
+            "monitor",
+        )
+        self.alarms_seen = gauge(
+            "tsdiff_alarms_per_week_seen", "Former name of tsdiff_alarms_per_week_observed, with its value.", "monitor"
         )
         self.deliveries = counter(
             "tsdiff_deliveries_total",
@@ -102,9 +111,15 @@ class Metrics:
         self.build_info = gauge("tsdiff_build_info", "Always 1; the label is the running version.", "version")
         self.build_info.labels(__version__).set(1)
 
+    def observed(self, monitor: str, alarms_per_week: float) -> None:
+        """Show the alarms a week that a monitor really had."""
+        for gauge in (self.alarms_observed, self.alarms_seen):
+            gauge.labels(monitor).set(alarms_per_week)
+
     def watch(self, monitor: str, alarms_per_week: float) -> None:
         """Show a monitor's counters from the start, at 0: a rate needs the value before the first increase."""
-        self.promised.labels(monitor).set(alarms_per_week)
+        for gauge in (self.alarms_target, self.alarms_promised):
+            gauge.labels(monitor).set(alarms_per_week)
         self.rows_scored.labels(monitor)
         self.groups_fitted.labels(monitor)
         self.calendar_failures.labels(monitor)

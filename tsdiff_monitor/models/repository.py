@@ -103,7 +103,7 @@ class ModelStore:
         with self._lock:
             self._loaded.put((monitor, group, True), detector)
 
-    def get_shared(self, monitor: str, mark: str | None = None) -> SharedNetwork:
+    def get_network(self, monitor: str, mark: str | None = None) -> SharedNetwork:
         """The network that the monitor's groups share; with ``mark``, only if it was fit on what that stands for.
 
         Raises :class:`ModelError` when there is none that can be used.

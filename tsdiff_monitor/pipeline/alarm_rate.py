@@ -1,4 +1,4 @@
-"""How often a monitor may raise an alarm: each group's share of it; and how often it really does."""
+"""The alarm rate that a monitor is allowed, with each group's allowance, and the rate that it really has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COUNTED = 8
 
 
 def share_of(alarms_per_week: float, groups: int) -> float:
-    """What one of ``groups`` may raise a week, of what all together may.
+    """Alarms a week that one of ``groups`` may raise, of those that all together may.
 
     Rounded, so that a few groups of many that come and go do not move the thresholds of the others; and rounded up, so
     that no more is raised than was allowed.
@@ -31,9 +31,9 @@ def share_of(alarms_per_week: float, groups: int) -> float:
 
 
 def seen_per_week(store: Store, monitor: str, now: pd.Timestamp) -> float | None:
-    """Events a week that began in the last four weeks (or since the monitor began) and that nobody called real.
+    """Events a week that began in the last four weeks (or since the monitor began) and were not called real.
 
-    Events that somebody marked real or expected were no false alarms; of the others nobody knows, so that the true rate
+    Events marked real or expected were no false alarms; of the others it is not known, so that the true rate
     of false alarms is at most this. None before a day has been watched.
     """
     since = store.watched_since(monitor)

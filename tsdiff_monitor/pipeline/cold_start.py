@@ -50,12 +50,12 @@ class ColdStart:
 
     @property
     def config(self) -> BaselineModelConfig:
-        """How baselines are fit."""
+        """The configuration by which baselines are fit."""
         method = self.model.cold_start
         return BaselineModelConfig() if method == "none" else BaselineModelConfig(method=method)
 
     def has(self, group: Group) -> bool:
-        """Whether the group has a fallback that can be used."""
+        """True if the group has a fallback that can be used."""
         return self._get(group) is not None
 
     def wanted(self, firsts: Mapping[Group, pd.Timestamp], frames: Mapping[Group, Frame]) -> dict[Group, pd.Timestamp]:
@@ -109,5 +109,5 @@ class ColdStart:
 
     @property
     def _served(self) -> DiffusionModelConfig:
-        """How the shared network is served here: at once, adaptation and export being left to the fit."""
+        """The shared network's configuration here: served at once, adaptation and export being left to the fit."""
         return self.model.model_copy(update={"adapt_steps": 0, "runtime": "torch", "precision": "fp32"})

@@ -26,7 +26,7 @@ class StoredModels(Models, Protocol):
     """Models that know which of them are stored, usable or not."""
 
     def exists(self, monitor: str, group: Group) -> bool:
-        """Whether a model is stored for the group."""
+        """True if a model is stored for the group."""
         ...
 
 

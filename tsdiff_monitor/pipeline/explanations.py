@@ -37,7 +37,7 @@ class ScoreRows(Protocol):
 
 
 class TimeBudget:
-    """What is left of a tick's time for explanations; ``clock`` gives seconds. Other work costs nothing of it."""
+    """The rest of a tick's time for explanations; ``clock`` gives seconds. Other work costs nothing of it."""
 
     def __init__(
         self, clock: Callable[[], float], *, change: float = CHANGE_SECONDS, tick: float = TICK_SECONDS

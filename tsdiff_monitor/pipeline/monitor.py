@@ -38,12 +38,12 @@ class Monitor:
 
     @property
     def offset(self) -> pd.Timedelta:
-        """How far behind the present rows are read."""
+        """The delay behind the present at which rows are read."""
         return pd.Timedelta(self.scheduler.offset)
 
     @property
     def has_recipients(self) -> bool:
-        """Whether anybody can be notified of its events."""
+        """True if its events can have any recipient."""
         return bool(self.config.notify or self.routes)
 
     def request(self, start: pd.Timestamp, end: pd.Timestamp, groups: Collection[Group] | None = None) -> ReadRequest:

@@ -77,7 +77,7 @@ class Pipeline:
 
     @property
     def offset(self) -> pd.Timedelta:
-        """How far behind the present rows are read."""
+        """The delay behind the present at which rows are read."""
         return self.spec.offset
 
     def request(self, start: pd.Timestamp, end: pd.Timestamp) -> ReadRequest:

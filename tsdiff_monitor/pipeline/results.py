@@ -1,4 +1,4 @@
-"""What one tick and one fit of a monitor did."""
+"""The results of one tick and of one fit of a monitor."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["FitResult", "TickResult"]
 
 @dataclass
 class TickResult:
-    """What one tick did. ``errors`` are per group, or writer, or of ``absences``: they stopped that, not the others.
+    """The result of one tick. ``errors`` are per group, or writer, or of ``absences``: they stopped that, no other.
 
-    ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by what stands in meanwhile.
+    ``without_model`` are the groups to be fit; those of them in ``cold_start`` are scored by their fallback meanwhile.
     ``calendar_errors`` are the calendar files that could not be read; what was read of them last stayed in use.
     """
 
@@ -35,7 +35,7 @@ class TickResult:
 
 @dataclass
 class FitResult:
-    """What one fit did: groups fit, groups whose model was current already, and groups that could not be fit."""
+    """The result of one fit: groups fit, groups whose model was current already, and groups that could not be fit."""
 
     fitted: list[Group] = field(default_factory=list)
     current: list[Group] = field(default_factory=list)

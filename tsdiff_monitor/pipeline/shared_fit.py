@@ -32,7 +32,7 @@ def stored_network(monitor: Monitor, models: ModelStore) -> SharedNetwork | None
     if not isinstance(config, DiffusionModelConfig) or not config.shared:
         return None
     try:
-        network = models.get_shared(monitor.name)
+        network = models.get_network(monitor.name)
     except ModelError:
         return None
     return network if network.serves(config) else None
@@ -66,7 +66,7 @@ def shared_network(
         digest.update((repr(group) + fingerprint(frame, own, 0)).encode())
     mark = digest.hexdigest()
     try:
-        return models.get_shared(monitor.name, mark)
+        return models.get_network(monitor.name, mark)
     except ModelError:  # it is fit now
         pass
     network = fit_shared(

@@ -22,7 +22,7 @@ class Sinks(Protocol):
     """Takes the scores of a tick."""
 
     def __bool__(self) -> bool:
-        """Whether there is any writer."""
+        """True if there is any writer."""
         ...
 
     @property

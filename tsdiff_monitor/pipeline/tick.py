@@ -192,7 +192,7 @@ def _fit_cold(
 
 
 def _known(monitor: Monitor, states: Mapping[Group, GroupState], frames: Collection[Group], end: pd.Timestamp) -> int:
-    """How many groups share the allowance: those read now, and scored ones of which something was read of late."""
+    """Number of groups that share the allowance: those read now, and scored ones that were read of late."""
     recent = {
         group
         for group, state in states.items()

@@ -1,4 +1,4 @@
-"""Writers in the background: a tick hands its scores over and goes on, whatever a writer does.
+"""Writers in the background: a tick hands its scores over and goes on, without waiting for any writer.
 
 Each writer has one thread at most. A writer that hangs holds up nothing but itself: its batches wait up to a bound, and
 what comes beyond is dropped, counted and reported.

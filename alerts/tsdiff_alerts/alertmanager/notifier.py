@@ -72,10 +72,10 @@ class AlertmanagerNotifier:
         labels: dict[str, str] = Field(default_factory=dict)
         """Labels added to each alert, such as `team`; those of the group go before them."""
         severity_as: Literal["label", "annotation"] = "label"
-        """`label`: routes can tell severities apart, and a rise resolves the alert and fires another. `annotation`: it
+        """`label`: routes can distinguish severities, and a rise resolves the alert and fires another. `annotation`: it
         stays one alert."""
         resend_every: Duration = timedelta(minutes=1)
-        """How often alerts are posted again; one that is not posted for four times as long counts as resolved."""
+        """Time until alerts are posted again; one that is not posted for four times as long counts as resolved."""
 
         @field_validator("labels")
         @classmethod

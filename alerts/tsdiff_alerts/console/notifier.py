@@ -44,7 +44,7 @@ class ConsoleNotifier:
         style: Literal["pretty", "plain", "json"] = "pretty"
         """`pretty` (in colour; `plain` where the output is no terminal), `plain` text, or `json`: a line each."""
         stream: Literal["stdout", "stderr"] = "stdout"
-        """Where to print."""
+        """The stream to print to."""
 
     def __init__(self, config: Config, context: Context, console: Console | None = None) -> None:  # noqa: ARG002
         self._config = config

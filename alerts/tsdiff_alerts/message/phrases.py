@@ -55,7 +55,7 @@ def number_text(value: float | None, digits: int = 3) -> str:
 
 
 def culprit_text(culprit: Culprit) -> str:
-    """``93.1 %, expected 41.2–55.0 %``, with as many digits as it takes to tell the numbers apart."""
+    """``93.1 %, expected 41.2–55.0 %``, with as many digits as it takes to distinguish the numbers."""
     band = (culprit.expected_lower, culprit.expected_upper)
     numbers = [culprit.actual, *(band if None not in band else (culprit.expected,))]
     wanted = len({number for number in numbers if number is not None})

@@ -69,7 +69,7 @@ class PagerDutyNotifier:
         routing_key_file: Path | None = None
         """File that holds the integration key; read again at each event."""
         url: Url = SecretStr("https://events.pagerduty.com/v2/enqueue")
-        """Where events go; for accounts in the EU `https://events.eu.pagerduty.com/v2/enqueue`."""
+        """The address that events go to; for accounts in the EU `https://events.eu.pagerduty.com/v2/enqueue`."""
         severities: PagerDutyNotifier.Severities = Field(default_factory=lambda: PagerDutyNotifier.Severities())
         """PagerDuty's severity (`critical`, `error`, `warning`, `info`) for `critical`, `warning` and `info`."""
 

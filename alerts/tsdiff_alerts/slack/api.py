@@ -71,7 +71,7 @@ class SlackApi(WebClient):
         found = answer.json()
         if not isinstance(found, dict) or "ok" not in found:
             said = (
-                f"{safe_url(url)} did not answer {api_method} as Slack does; check `api_url` and what stands in between"
+                f"{safe_url(url)} did not answer {api_method} as Slack does; check `api_url` and the proxies in between"
             )
             raise self._sender.failure(said, "bad_answer")
         response = SlackResponse(

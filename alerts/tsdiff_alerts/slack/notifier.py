@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SlackNotifier"]
 
 _CERTAIN = {"rate_limited", "config", "tls"}
-"""Reasons of failures, worth a retry, that tell that nothing was posted."""
+"""Reasons of failures, worth a retry, that mean that nothing was posted."""
 
 _log = structlog.get_logger(__name__)
 

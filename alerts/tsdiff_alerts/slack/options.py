@@ -21,7 +21,7 @@ class SlackOptions(ConnectionOptions):
     token_file: Path | None = None
     """File that holds the token; read again at each request."""
     channel: str | None = Field(default=None, pattern=r"^#?[^\s#@,]+$")
-    """Where the bot posts: the channel's id (`C0123456789`, at the end of its details; it outlives renaming) or its
+    """The channel to post to: its id (`C0123456789`, at the end of its details; it outlives renaming) or its
     `#name`."""
     webhook_url: Url | None = None
     """Incoming webhook. It can only post, not change what it posted: the opening, each rise of the severity and the
@@ -29,9 +29,9 @@ class SlackOptions(ConnectionOptions):
     webhook_url_file: Path | None = None
     """File that holds the webhook's address; read again at each request."""
     picture: bool = True
-    """Whether to attach a picture of actual against expected values, in the thread; needs the token."""
+    """Attach a picture of actual against expected values, in the thread; needs the token."""
     api_url: Url = SecretStr("https://slack.com/api/")
-    """Where Slack's Web API is; another one for tests and for gateways of your own."""
+    """The address of Slack's Web API; another one for tests and for gateways of your own."""
 
     @field_validator("token")
     @classmethod

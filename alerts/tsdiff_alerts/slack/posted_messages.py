@@ -39,14 +39,14 @@ class PostedMessages:
         self._found: dict[str, dict[str, str]] = {}
 
     def find(self, event_id: str) -> Receipt | None:
-        """The receipt of an earlier message about the event. Raises ``DeliveryError`` when a later try may tell."""
+        """The receipt of an earlier message about the event. Raises ``DeliveryError`` when a later try may find out."""
         if self._stale:
             self._found |= self._search()
             self._stale = False
         return self._found.get(event_id)
 
     def uncertain(self) -> None:
-        """A post has failed in a way that does not tell whether it was taken."""
+        """Note that a post failed in a way that leaves open whether it was taken."""
         self._stale = self._searchable
 
     def _search(self) -> dict[str, dict[str, str]]:

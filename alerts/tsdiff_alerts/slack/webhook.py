@@ -40,7 +40,7 @@ def _post(sender: DeliveryClient, options: SlackOptions, message: Message, *, pl
         body["blocks"] = message.blocks
     answer = sender.send("POST", url, content=json_text(body).encode(), accept=_REFUSED)
     if answer.content.lstrip().startswith(b"<"):
-        said = f"{safe_url(url)} answered {answer.status} with a web page; check the address and what stands in between"
+        said = f"{safe_url(url)} answered {answer.status} with a web page; check the address and the proxies in between"
         raise sender.failure(said, "bad_answer", recoverable=answer.status < 300)
     code = _code(answer)
     if code is None or (code in _FORM and not plain):

@@ -40,7 +40,7 @@ class WebhookNotifier:
         """A webhook."""
 
         url: Url | None = None
-        """Where to post to, `http://` or `https://`; masked, because such addresses often carry a token."""
+        """The address to post to, `http://` or `https://`; masked, because such addresses often carry a token."""
         url_file: Path | None = None
         """File that holds the address; read again at each post."""
         headers: dict[str, SecretStr] = Field(default_factory=dict)

@@ -24,7 +24,7 @@ class InfluxConfig(HttpOptions):
     """An InfluxDB server. A query is in the short form, `cpu.usage_idle{host="a"} | mean`, or in the `language`."""
 
     version: Literal[1, 2, 3]
-    """Which InfluxDB it is: `1`, `2` or `3`. Whatever answers InfluxQL at `/query` can be read as `1`."""
+    """The InfluxDB's version: `1`, `2` or `3`. Any server that answers InfluxQL at `/query` can be read as `1`."""
     url: ServerUrl
     """Address of the server, like `http://localhost:8086`; masked, because it may carry credentials."""
     language: Language | None = None
@@ -43,10 +43,10 @@ class InfluxConfig(HttpOptions):
     token_file: Path | None = None
     """File that holds the token; read again at each request."""
     lookback: int = Field(default=1, ge=0, le=10_000)
-    """How many windows before its rows a query that is not in the short form is given too, so that derivatives, moving
+    """Number of windows before its rows that a query not in the short form is given too, so that derivatives, moving
     averages and `fill(previous)` are right from the first row on."""
     concurrency: int = Field(default=4, ge=1, le=64)
-    """How many queries are under way at once."""
+    """Most queries that are under way at once."""
     max_series: int = Field(default=100_000, ge=1)
     """Most series that all queries of a monitor may bring together."""
 

@@ -78,7 +78,7 @@ class _Block:
             reference = f" (reference {cells[2]})" if len(cells) > 2 and cells[2] else ""
             raise RefusedError(f"{cells[1] if len(cells) > 1 else 'unknown error'}{reference}")
         if len(cells) != len(self.header) + 1:
-            raise GarbledError(f"a row of {len(cells) - 1} cells stands in a table of {len(self.header)} columns")
+            raise GarbledError(f"a row of {len(cells) - 1} cells is in a table of {len(self.header)} columns")
         self._rows.append(cells)
         if len(self._rows) >= _BATCH:
             self.flush()

@@ -109,7 +109,7 @@ def labels_ends(text: str, language: Language) -> bool:
 
 
 def _code(text: str, language: Language, *, strings: bool = True) -> str:
-    """The query without its comments, and where asked without what stands in quotes."""
+    """The query without its comments, and where asked without its quoted texts."""
     return _WORDS_AND_NOTES[language].sub(lambda match: (match["text"] or " ") if strings else " _ ", text)
 
 

@@ -239,5 +239,5 @@ def _refused(where: str, said: str) -> SourceError:
 
 def _twice(where: str, query: Query, labels: Mapping[str, str] | Labels) -> SourceError:
     name = series_name(query.name, dict(labels))
-    said = f"brings two values of {name!r} for one time; keep the tags that tell them apart, or aggregate over them"
+    said = f"brings two values of {name!r} for one time; keep the tags that distinguish them, or aggregate over them"
     return SourceError(f"{where} {said}", reason="duplicate", recoverable=False)

@@ -1,7 +1,7 @@
 """Answers of InfluxDB 3 in JSON lines: one row a line, as SQL and InfluxQL over ``/api/v3/`` bring them.
 
 API: https://docs.influxdata.com/influxdb3/core/api/query-data/. A column without a value is left out of its row, so
-every row may have other columns. Text tells series apart (tags are text there), numbers are values.
+every row may have other columns. Text distinguishes series (tags are text there), numbers are values.
 """
 
 from __future__ import annotations

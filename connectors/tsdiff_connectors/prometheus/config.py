@@ -23,17 +23,17 @@ class PrometheusConfig(HttpOptions):
     """A server with the Prometheus query API. A query's `expr` is PromQL (or MetricsQL, where that is spoken)."""
 
     url: ServerUrl
-    """Where the API begins, without `/api/v1`: `http://prometheus:9090`, `https://mimir.example/prometheus`."""
+    """The address of the API, without `/api/v1`: `http://prometheus:9090`, `https://mimir.example/prometheus`."""
     max_points_per_query: int = Field(default=MOST_POINTS, ge=1, le=MOST_POINTS)
     """Points of one series that one request asks for; longer spans are read in parts. Lower it where the server says
     that a query loads too many samples. A query's own `max_points_per_query` takes precedence."""
     concurrency: int = Field(default=4, ge=1, le=64)
-    """How many requests are under way at once, over all monitors that use this reader; half as many more for readings
+    """Most requests that are under way at once, over all monitors that use this reader; half as many more for readings
     of over 2,000 points, such as those of fits."""
     max_series: int = Field(default=100_000, ge=1)
-    """How many series the queries of one monitor may bring together; more are an error."""
+    """Most series that the queries of one monitor may bring together; more are an error."""
     query_timeout: Duration | None = None
-    """How long the server may take for one query (its parameter `timeout`; the server's own limit when left out).
+    """Limit of the server's time for one query (its parameter `timeout`; the server's own limit when left out).
     Servers keep it loosely: `read_timeout` and `timeout` hold in any case."""
     extra_params: dict[str, str] = Field(default_factory=dict)
     """Parameters added to each request, such as `dedup` and `partial_response` of Thanos or `nocache` of
@@ -42,7 +42,7 @@ class PrometheusConfig(HttpOptions):
     """Regular expressions for warnings that do not mean that something was left out. Any other warning, unless it is
     about the query itself (`PromQL warning`), makes an answer partial, and nothing is scored from it."""
     reread: int = Field(default=5, ge=0)
-    """How many of the newest rows are read again on each tick, because samples that come late may change them. Rows
+    """Number of the newest rows that are read again on each tick, because samples that come late may change them. Rows
     that are still empty are read again in any case."""
     cached_cells: int = Field(default=20_000_000, ge=0)
     """Values (rows x series) kept between ticks, 4 bytes each, so that only new rows are asked for; 0 keeps none."""

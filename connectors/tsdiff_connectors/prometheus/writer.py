@@ -33,8 +33,8 @@ class RemoteWriter(QueuedWriter):
         """Prometheus remote write."""
 
         url: ServerUrl
-        """Where to write to, with its path, like `http://localhost:9090/api/v1/write`; masked, because it may carry
-        credentials."""
+        """The address to write to, with its path, like `http://localhost:9090/api/v1/write`; masked, because it may
+        carry credentials."""
 
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, context, _Target(HttpClient(config.url, config, context)))

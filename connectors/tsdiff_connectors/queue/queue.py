@@ -47,8 +47,8 @@ class Waiting:
 class Head:
     """The oldest rows, of different series, by layout number.
 
-    ``again``: they were given out before, also before a restart, and so may have been written already. ``file`` tells
-    files apart, of which there is a new one after damage.
+    ``again``: they were given out before, also before a restart, and so may have been written already. ``file``
+    distinguishes files, of which there is a new one after damage.
     """
 
     file: int

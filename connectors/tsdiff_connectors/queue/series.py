@@ -38,8 +38,8 @@ _NS_PER_MS = 1_000_000
 class ScoreRows:
     """The series of one group: ``values[S, T]``, NaN where there is none, at ``times_ms[T]``, increasing.
 
-    ``layout`` names the ``S`` series (see :func:`unpacked`); ``source`` tells groups of different monitors, models and
-    schedulers apart: two rows with one source and one time are the same row.
+    ``layout`` names the ``S`` series (see :func:`unpacked`); ``source`` distinguishes groups of different monitors,
+    models and schedulers: two rows with one source and one time are the same row.
     """
 
     source: str

@@ -46,9 +46,9 @@ class WriterOptions(HttpOptions):
     max_samples_per_send: int = Field(default=20_000, ge=1, le=1_000_000)
     """Most samples in one request (one row of one group may be more)."""
     batch_send_deadline: Duration = timedelta(seconds=1)
-    """How long samples wait for others to go into one request with them."""
+    """Time that samples wait for others to go into one request with them."""
     give_up_after: PositiveDuration = timedelta(hours=1)
-    """How long to go on with samples over which the server fails with status 500 and that may be the cause. Samples
+    """Longest time to go on with samples over which the server fails with status 500 and that may be the cause. Samples
     that wait because the server is down, overloaded or refuses our credentials are kept without such a limit."""
     queue_path: Path | None = None
     """File that holds what waits to be written; below `settings.storage_path` when left out."""

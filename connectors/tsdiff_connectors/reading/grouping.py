@@ -76,7 +76,7 @@ def to_frames(samples: Sequence[Samples], request: ReadRequest, *, source: str, 
     value in the span is left out, and so is a group without any such series, or that is not among the request's.
 
     Raises :class:`SourceError`, with ``source`` in its message: more than ``max_series`` series (``too_many_series``),
-    a series without one of the ``groupby`` labels (``bad_request``), or two that nothing tells apart (``duplicate``).
+    a series without one of the ``groupby`` labels (``bad_request``), or two that nothing distinguishes (``duplicate``).
     """
     check_series(Counter([one.query for one in samples]), source=source, max_series=max_series)
     groupby = tuple(sorted(request.groupby))
@@ -148,7 +148,7 @@ def _duplicate(one: Samples, other: Samples, name: str, source: str) -> SourceEr
     if len(set(metrics)) == 2:
         remedy = f"they differ only in their metric, {metrics[0]} and {metrics[1]}: give each a query of its own"
     else:
-        remedy = "aggregate in the query (like `sum by (...)`), or keep a label that tells them apart"
+        remedy = "aggregate in the query (like `sum by (...)`), or keep a label that distinguishes them"
     return SourceError(
         f"{source}: the query {one.query!r} brings two series that are both {name!r} in one group; {remedy}",
         reason="duplicate",

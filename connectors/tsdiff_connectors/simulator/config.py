@@ -32,15 +32,15 @@ class ScheduledIncident(StrictModel):
     """One incident of the replayed span."""
 
     kind: IncidentKind
-    """What goes wrong."""
+    """The kind of fault."""
     service: str
     """The service where it starts; what it does to the others follows from the call graph."""
     after: Duration
-    """When it starts, counted from the start of the replayed span."""
+    """The time at which it starts, counted from the start of the replayed span."""
     lasts: Duration
-    """How long it lasts."""
+    """Its duration."""
     severity: float = Field(default=1.0, gt=0, le=3)
-    """How strong it is; 1 is clear to see. It has no meaning for `flat_metric` and `missing_metric`."""
+    """Its strength; 1 is clear to see. It has no meaning for `flat_metric` and `missing_metric`."""
     metric: str | None = None
     """Which metric freezes or goes missing, a name or a pattern such as `latency_*`; only for `flat_metric` and
     `missing_metric`, where it is `cpu_percent` when left out. `*` takes the whole service away."""
@@ -87,9 +87,9 @@ class SimulatorConfig(StrictModel):
     step: Duration = timedelta(minutes=1)
     """The fleet's own time step; a monitor's `step` must be a multiple of it, and takes means over it."""
     services: int = Field(default=4, ge=1, le=len(SERVICES))
-    """How many services the fleet has; the first is the gateway, through which most traffic comes."""
+    """Number of services in the fleet; the first is the gateway, through which most traffic comes."""
     start: AwareDatetime = datetime(2026, 1, 5, tzinfo=UTC)
-    """Where the history starts. Values exist at every other time too."""
+    """The start of the history. Values exist at every other time too."""
     history: Duration = timedelta(days=14)
     """Length of the span to fit on, which holds no incidents."""
     replay: Duration = timedelta(days=1)

@@ -53,7 +53,7 @@ class Service:
     disk_percent: float = 45.0
     """Disk use just after the daily clean-up."""
     cleanup_hour: float = 1.0
-    """When the daily clean-up starts, in hours UTC."""
+    """Start of the daily clean-up, in hours UTC."""
 
     @property
     def instance(self) -> str:

@@ -35,7 +35,7 @@ class SqlConfig(StrictModel):
     time: _Name
     """Column with the time of the event: a number since the epoch, a timestamp, or (in SQLite) text in ISO 8601."""
     time_unit: TimeUnit | None = None
-    """What numbers in `time` and `arrival` count: `s`, `ms`, `us` or `ns`; derived from their size when left out."""
+    """The unit of numbers in `time` and `arrival`: `s`, `ms`, `us` or `ns`; derived from their size when left out."""
     tz: TimeZone = "UTC"
     """Time zone (`Europe/Berlin`) of timestamps and texts that carry none."""
     arrival: _Name | None = None
@@ -43,19 +43,19 @@ class SqlConfig(StrictModel):
     where: str | None = None
     """Condition that chooses which events count at all, like `amount > 0 and not status = 'test'`."""
     lateness: Duration = timedelta(minutes=1)
-    """How long after its time an event may still be stored; rows this old are read again at each tick."""
+    """Longest time after its own at which an event may still be stored; rows this old are read again at each tick."""
     stalled_after: PositiveDuration | None = None
     """If the newest event of all is older than this, a reading fails instead of counting nothing; never by default."""
     lookback: PositiveDuration = timedelta(days=30)
-    """How long a group is remembered after its last event, and how far `seconds_since_last` looks back."""
+    """Time that a group is remembered after its last event, and how far `seconds_since_last` looks back."""
     max_groups: int = Field(default=20_000, ge=1)
     """A reading that finds more groups than this fails."""
     connect_timeout: PositiveDuration = timedelta(seconds=5)
-    """How long to wait for a connection."""
+    """Longest wait for a connection."""
     statement_timeout: PositiveDuration = timedelta(minutes=1)
-    """How long the database may work on one statement."""
+    """Limit of the database's work on one statement."""
     timeout: PositiveDuration = timedelta(minutes=2)
-    """How long a whole reading may take, connecting included; kept even if the server does not answer any more."""
+    """Limit of a whole reading, connecting included; kept even if the server does not answer any more."""
     pool_size: int = Field(default=2, ge=1, le=100)
     """Connections that are kept open, and the most that are used at once."""
     fit_fraction: float = Field(default=0.5, gt=0, lt=1)

@@ -73,7 +73,7 @@ def features(
     for by_arrival in (False, True):
         columns = [at for at, (_, feature) in enumerate(named) if feature.by_arrival == by_arrival]
         if by_arrival and not columns:
-            continue  # the time column is asked in any case: it tells which groups there are
+            continue  # the time column is asked in any case: it shows which groups there are
         time = source.arrival if by_arrival else source.time
         if time is None:
             raise SourceError(

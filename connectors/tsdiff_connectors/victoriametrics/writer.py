@@ -1,7 +1,7 @@
 """Writes scores into VictoriaMetrics by its own import, as lines of JSON.
 
-API: https://docs.victoriametrics.com/victoriametrics/#how-to-import-data-in-json-line-format. It answers 204 whatever
-the lines hold, and cuts off what is too long; so what it would not keep as it is is found here.
+API: https://docs.victoriametrics.com/victoriametrics/#how-to-import-data-in-json-line-format. It answers 204
+to any lines, and cuts off what is too long; so what it would not keep as it is is found here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the Alertmanager notifier posts, to whom, and what it makes of the answers."""
+"""The Alertmanager notifier's posts, their receivers, and what it makes of the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Alertmanager takes, keeps, replaces and resolves the alerts, and tells Slack."""
+"""A real Alertmanager takes, keeps, replaces and resolves the alerts, and notifies Slack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Make = Callable[..., AlertmanagerNotifier]
 
 @pytest.fixture(scope="module")
 def slack() -> Iterator[tuple[str, Posts]]:
-    """Where the Alertmanager notifies, and what arrived there."""
+    """The address that the Alertmanager notifies, and what arrived there."""
     with slack_posts() as server:
         yield server
 
@@ -69,13 +69,13 @@ def firing(url: str, host: str) -> list[dict[str, Any]]:
     return [alert for alert in alerts_at(url) if alert["labels"].get("instance") == host]
 
 
-def told(posts: Posts, host: str) -> list[str]:
+def sent(posts: Posts, host: str) -> list[str]:
     """The texts that Slack got about a host."""
     return [post["attachments"][0]["text"] for post in posts if host in str(post)]
 
 
 def test_an_alert_fires_is_updated_and_resolved(notifier: Make, server: Process, slack: tuple[str, Posts]) -> None:
-    """Slack hears of the opening and of the resolution; in between the annotations follow the event."""
+    """Slack gets the opening and the resolution; in between the annotations follow the event."""
     target = notifier(server.url, labels={"team": "core"})
     receipt = target.notify(changed(Change.opened, "web-1"))
     assert receipt == {"severity": "critical"}
@@ -89,14 +89,14 @@ def test_an_alert_fires_is_updated_and_resolved(notifier: Make, server: Process,
     }
     assert alert["generatorURL"] == alert["annotations"]["dashboard_url"] == example_details().links["dashboard"]
     assert alert["annotations"]["culprit_1"] == "cpu: 93.1, expected 41.2–55 (62 %)"
-    until(lambda: told(slack[1], "web-1") != [], "Slack is told that web-1 is abnormal")
+    until(lambda: sent(slack[1], "web-1") != [], "Slack gets that web-1 is abnormal")
     target.notify(changed(Change.updated, "web-1", 1, peak=7.5), receipt)
     (again,) = firing(server.url, "web-1")
     assert (again["fingerprint"], again["annotations"]["score"]) == (alert["fingerprint"], "7.50")
     target.notify(changed(Change.resolved, "web-1", 2), receipt)
     until(lambda: firing(server.url, "web-1") == [], "the alert is resolved")
-    until(lambda: len(told(slack[1], "web-1")) == 2, "Slack is told that web-1 is normal again")
-    first, last = told(slack[1], "web-1")
+    until(lambda: len(sent(slack[1], "web-1")) == 2, "Slack gets that web-1 is normal again")
+    first, last = sent(slack[1], "web-1")
     assert first.startswith("firing critical: hosts: instance=web-1 is behaving abnormally")
     assert last.startswith("resolved critical: hosts: instance=web-1 is back to normal")
 
@@ -111,7 +111,7 @@ def test_an_alert_lapses_unless_it_is_sent_again(notifier: Make, server: Process
         target.refresh([change])
         assert firing(server.url, "web-2"), "it lapsed although it was sent again"
         time.sleep(0.2)
-    until(lambda: firing(server.url, "web-2") == [], "an alert that nobody sends lapses")
+    until(lambda: firing(server.url, "web-2") == [], "an alert that is not sent lapses")
     target.refresh([change])
     assert firing(server.url, "web-2"), "a lapsed alert fires again with the next refresh"
     target.refresh([changed(Change.resolved, "web-2", 1)])
@@ -122,11 +122,11 @@ def test_a_rise_in_severity_replaces_the_alert(notifier: Make, server: Process, 
     """The alert of the former severity is resolved in the same message that says it goes on, as a worse one."""
     target = notifier(server.url)
     receipt = target.notify(changed(Change.opened, "web-3", severity=Severity.warning))
-    until(lambda: len(told(slack[1], "web-3")) == 1, "Slack is told of the warning")
+    until(lambda: len(sent(slack[1], "web-3")) == 1, "Slack gets the warning")
     target.notify(changed(Change.updated, "web-3", 1, severity=Severity.critical), receipt)
     assert [alert["labels"]["severity"] for alert in firing(server.url, "web-3")] == ["critical"]
-    until(lambda: len(told(slack[1], "web-3")) >= 2, "Slack is told of the rise")
-    assert "firing critical: hosts: instance=web-3 is still behaving abnormally" in told(slack[1], "web-3")[-1]
+    until(lambda: len(sent(slack[1], "web-3")) >= 2, "Slack gets the rise")
+    assert "firing critical: hosts: instance=web-3 is still behaving abnormally" in sent(slack[1], "web-3")[-1]
 
 
 def test_one_peer_is_enough(notifier: Make, server: Process) -> None:
@@ -141,8 +141,8 @@ def test_one_peer_is_enough(notifier: Make, server: Process) -> None:
     assert (caught.value.reason, caught.value.recoverable) == ("connect", True)
 
 
-def test_odd_labels_are_accepted(notifier: Make, server: Process) -> None:
-    """Whatever a group's labels are called, Alertmanager takes the alert and finds each value under a valid name."""
+def test_unusual_labels_are_accepted(notifier: Make, server: Process) -> None:
+    """For any names of a group's labels, Alertmanager takes the alert and finds each value under a valid name."""
     group = (("7th", "a"), ("alertname", "b"), ("k8s.pod/name", "c"), ("k8s_pod.name", "d"), ("instance", "web-5"))
     target = notifier(server.url)
     target.notify(changed(Change.opened, "web-5", group=tuple(sorted(group))))
@@ -169,7 +169,7 @@ def test_a_clock_behind_the_data_does_not_lose_the_alert(notifier: Make, server:
 
 
 def test_behind_tls_and_a_password(notifier: Make, tmp_path: Path, slack: tuple[str, Posts]) -> None:
-    """With the right authority and password alerts arrive; each mistake says which key mends it."""
+    """With the right authority and password alerts arrive; each mistake says which key fixes it."""
     authority = Authority(tmp_path)
     pair = authority.issue("server")
     web = {

@@ -1,4 +1,4 @@
-"""The console says what happened in words that wake nobody twice."""
+"""The console says what is wrong in words that wake no one twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tsdiff_monitor.testing import NotifierConformance, example_change
 
 
 def printed(change: EventChange, *, terminal: bool = False, **config: str) -> str:
-    """What a notifier prints."""
+    """The output of a notifier."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=60, color_system="standard" if terminal else None)
     ConsoleNotifier(ConsoleNotifier.Config.model_validate(config), Context(), console).notify(change)
@@ -33,7 +33,7 @@ class TestConsole(NotifierConformance):
 
 
 def test_opened_in_plain_words() -> None:
-    """Time, what happened, how bad, to whom, since when, the peak, and three culprits with actual and expected."""
+    """Time, what it is, how bad, to whom, since when, the peak, and three culprits with actual and expected."""
     assert printed(example_change()) == (
         "2024-05-01 03:12 UTC   OPENED   critical  hosts: instance=web-1 is behaving abnormally\n"
         "  since 2024-05-01 03:05 UTC, for 7 min so far; "
@@ -56,7 +56,7 @@ def test_what_explains_it() -> None:
     assert "\r" not in printed(change, terminal=True)
 
 
-def test_resolved_tells_how_long_it_lasted() -> None:
+def test_resolved_says_how_long_it_lasted() -> None:
     """The end says that all is well again."""
     text = printed(example_change(Change.resolved))
     assert text.startswith("2024-05-01 03:30 UTC   RESOLVED   critical  hosts: instance=web-1 is back to normal\n")
@@ -123,6 +123,6 @@ def test_long_lines_are_not_broken() -> None:
 
 
 def test_times_are_utc() -> None:
-    """Times in another zone are told in UTC."""
+    """Times in another zone are given in UTC."""
     text = printed(example_change(last=pd.Timestamp("2024-05-01T05:12:00+02:00")))
     assert text.startswith("2024-05-01 03:12 UTC")

@@ -1,4 +1,4 @@
-"""A local mail server (aiosmtpd) that asks for TLS and a login, keeps what it takes, and refuses as it is told."""
+"""A local mail server (aiosmtpd) that asks for TLS and a login, keeps what it takes, and refuses as it is set."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ USER, PASSWORD = "robot", "open-sesame-mail"
 
 @dataclass
 class Post:
-    """What the server decides: an answer per stage (empty: it accepts); and what it took."""
+    """Decisions of the server: an answer per stage (empty: it accepts); and what it took."""
 
     mail_from: str = ""
     data: str = ""
     refused: dict[str, str] = field(default_factory=dict)
     """Answers by recipient."""
     drop: bool = False
-    """Whether it cuts the connection off in the middle of the mail."""
+    """True if it cuts the connection off in the middle of the mail."""
     silent_farewell: bool = False
-    """Whether it leaves the farewell without an answer."""
+    """True if it leaves the farewell without an answer."""
     mails: list[EmailMessage] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     envelopes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)

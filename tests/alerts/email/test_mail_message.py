@@ -39,7 +39,7 @@ def content(message: EmailMessage, kind: str) -> str:
 
 
 def test_headers_and_text_of_an_opening() -> None:
-    """Who, to whom, in which state, and that no person wrote it; the text says all that the picture shows."""
+    """Sender, recipients, state, and that no person wrote it; the text says all that the picture shows."""
     message = mail(example_change(details=example_details()), cc=[Address("Boss", "boss", "example.org")])
     headers = dict(message.items())
     headers.pop("Content-Type"), headers.pop("MIME-Version")
@@ -75,7 +75,7 @@ def test_headers_and_text_of_an_opening() -> None:
 
 
 def test_what_explains_it() -> None:
-    """Text and HTML name the fewest metrics that explain the event, as text whatever they are called."""
+    """Text and HTML name the fewest metrics that explain the event, as text under any names."""
     message = mail(example_change(explanation=Explanation(("memory", "<b>gc"), 4.21, 0.61)))
     said = "memory and <b>gc together explain it: with both as expected the peak score would be 0.61 instead of 4.2."
     lines = content(message, "plain").splitlines()
@@ -85,7 +85,7 @@ def test_what_explains_it() -> None:
 
 
 def test_the_mails_of_an_event_are_one_thread() -> None:
-    """Updates and the resolution refer to the first mail; each has an id of its own; the subject tells the state."""
+    """Updates and the resolution refer to the first mail; each has an id of its own; the subject says the state."""
     changes = [example_change(change, sequence) for sequence, change in enumerate(Change)]
     first, update, last = [mail(change) for change in changes]
     assert "References" not in first
@@ -132,7 +132,7 @@ NAMES = st.text(max_size=120) | st.sampled_from(["a\r\nBcc: x@evil.example", "a\
 @settings(deadline=None, max_examples=50)
 @given(NAMES, NAMES, NAMES)
 def test_no_name_can_forge_a_header(monitor: str, label: str, event: str) -> None:
-    """Whatever monitors, groups and events are called, the headers are those that we set, and the mail can be sent."""
+    """For any names of monitors, groups and events, the headers are those that we set, and the mail can be sent."""
     change = example_change(Change.updated, 1, monitor=monitor, group=(("path", label),), id=event)
     message = mail(change)
     expected = mail(example_change(Change.updated, 1))

@@ -1,4 +1,4 @@
-"""Mails go out over a real SMTP conversation; whatever the server answers has a reason and a verdict."""
+"""Mails go out over a real SMTP conversation; any answer of the server has a reason and a verdict."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_the_server_answers(mail_server: Start, decides: dict[str, Any], re
 
 
 def test_one_refused_recipient_does_not_cost_the_others_the_mail(mail_server: Start) -> None:
-    """The mail is delivered when somebody is accepted; when somebody may be later, nobody gets it twice."""
+    """The mail is delivered when somebody is accepted; when somebody may be later, no one gets it twice."""
     server = mail_server()
     server.post.refused = {"b@example.org": "550 5.1.1 no such user", "c@example.org": "450 4.2.0 busy"}
     with capture_logs() as logs:
@@ -179,8 +179,8 @@ def test_a_picture_that_fails_is_left_out(mail_server: Start) -> None:
     assert "image/png" not in kinds[0] and "image/png" in kinds[1]
 
 
-def test_nobody_and_silence() -> None:
-    """A closed port, an unknown host and a server that says nothing are told apart, and are tried again."""
+def test_no_one_and_silence() -> None:
+    """A closed port, an unknown host and a server that says nothing are distinguished, and are tried again."""
     assert failure(notifier(free_port()))[:2] == ("connect", True)
     assert failure(notifier(25, host="nowhere.invalid"))[:2] == ("connect", True)
     with socket.socket() as silent:
@@ -224,7 +224,7 @@ def test_a_server_that_hangs_leaves_one_thread() -> None:
 
 
 def test_a_farewell_that_does_not_come_is_no_failure(mail_server: Start) -> None:
-    """What the server has taken is delivered, and is not sent again, even if the server then hangs."""
+    """A mail that the server has taken is delivered, and is not sent again, even if the server then hangs."""
     server = mail_server()
     server.post.silent_farewell = True
     notifier(server, timeout="500ms").notify(example_change())
@@ -255,7 +255,7 @@ def test_a_repetition_has_the_same_identity(mail_server: Start) -> None:
     ("wrong", "said"),
     [
         ({"to": []}, "at least 1"),
-        ({"to": ["nobody"]}, "is no mail address"),
+        ({"to": ["no_one"]}, "is no mail address"),
         ({"from": "a@example.org\nBcc: everyone@example.org"}, "is no mail address"),
         ({"cc": ["a@example.org, b@example.org"]}, "is no mail address"),
         ({"username": "robot"}, "belong together"),

@@ -23,7 +23,7 @@ class GrafanaServer(Loopback):
         self.dashboards = {"hosts"}
         self.annotations: dict[int, dict[str, Any]] = {}
         self.hides_deleted = False
-        """Whether a deleted annotation is forbidden to change, as to those who are no administrators."""
+        """True if a deleted annotation is forbidden to change, as to those who are no administrators."""
         self.next: list[Reply] = []
 
     def answer(self, request: Request) -> Reply:

@@ -82,7 +82,7 @@ class TestOnServer(NotifierConformance):
 
 
 def test_an_event_is_one_region(grafana: GrafanaServer) -> None:
-    """Opened at the start, moved on while it lasts, closed at the end: one annotation, whatever happens."""
+    """Opened at the start, moved on while it lasts, closed at the end: one annotation in any case."""
     target = notifier(grafana)
     assert isinstance(target, ReceiptKeeper) and target.keeps_receipts
     receipt = target.notify(example_change(details=example_details()))
@@ -141,7 +141,7 @@ def test_killed_between_post_and_receipt(grafana: GrafanaServer) -> None:
 
 
 def test_a_lost_answer_does_not_double_the_region(grafana: GrafanaServer) -> None:
-    """When Grafana draws it and the connection breaks before it says so, the retry finds the region."""
+    """If Grafana draws it and the connection breaks before it says so, the retry finds the region."""
     target = notifier(grafana)
     grafana.next = [Reply(200, b"[]"), Reply(lost=True)]
     with pytest.raises(DeliveryError) as caught:

@@ -56,7 +56,7 @@ def test_numbers(value: float | None, text: str) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_any_number_is_short(value: float) -> None:
-    """No number, however odd, takes more than a glance."""
+    """No number, however unusual, takes more than a glance."""
     assert len(number_text(value)) <= 10
 
 
@@ -102,7 +102,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 @given(st.text())
 def test_printable_text_is_one_line(text: str) -> None:
-    """Whatever a label holds, one line comes out, as long as it was."""
+    """For any content of a label, one line comes out, as long as it was."""
     shown = printable(text)
     assert shown.isprintable() and len(shown) == len(text)
 
@@ -116,7 +116,7 @@ def test_json_is_strict() -> None:
 
 
 def test_the_span_of_an_event() -> None:
-    """When it began and how long it has lasted; once it is over, both ends, the day named once."""
+    """Its start and how long it has lasted; once it is over, both ends, the day named once."""
     assert span_text(example_event()) == "since 2024-05-01 03:05 UTC, 7 min so far"
     resolved = example_change(Change.resolved).event
     assert span_text(resolved) == "2024-05-01 03:05 UTC to 03:30 UTC, 25 min"
@@ -152,7 +152,7 @@ def test_how_sure(peak: float, text: str) -> None:
     ],
 )
 def test_the_alarm_rate(allowed: float | None, seen: float | None, text: str | None) -> None:
-    """What was seen beside what was promised; nobody claims to know which alarms were false."""
+    """Alarms seen beside alarms promised; no one claims to know which alarms were false."""
     assert rate_text(Details(allowed_per_week=allowed, seen_per_week=seen)) == text
 
 
@@ -173,7 +173,7 @@ def test_one_line() -> None:
 
 @given(st.text(), st.integers(1, 50))
 def test_short_text_fits(text: str, limit: int) -> None:
-    """What is cut ends in an ellipsis and is never longer than asked."""
+    """A text that is cut ends in an ellipsis and is never longer than asked."""
     short = shorten(text, limit)
     assert len(short) <= limit and short.isprintable()
     assert short.endswith("…") or short == printable(text).strip()

@@ -1,4 +1,4 @@
-"""PagerDuty gets valid events, one incident for each event's life; refusals are told apart."""
+"""PagerDuty gets valid events, one incident for each event's life; refusals are distinguished."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_severities_can_be_mapped() -> None:
 
 
 def test_refusals() -> None:
-    """A wrong key and an invalid event are final and told apart; what is not PagerDuty may be so only for a while."""
+    """A wrong key and an invalid event are final and distinguished; another server's answer may be a passing one."""
     wrong = "f" * 32
     with pytest.raises(DeliveryError, match="check `routing_key`") as caught:
         notifier(PagerDuty(), routing_key=wrong).notify(example_change())

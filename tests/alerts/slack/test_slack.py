@@ -88,7 +88,7 @@ def test_killed_between_post_and_receipt(slack: SlackServer) -> None:
 
 
 def test_a_lost_answer_does_not_double_the_message(slack: SlackServer) -> None:
-    """When Slack takes the post and the connection breaks before it says so, the retry finds the message."""
+    """If Slack takes the post and the connection breaks before it says so, the retry finds the message."""
     notifier = bot(slack)
     notifier.notify(example_change(id="first"))
     slack.next["chat.postMessage"] = [Reply(lost=True)]
@@ -102,7 +102,7 @@ def test_a_lost_answer_does_not_double_the_message(slack: SlackServer) -> None:
 
 @pytest.mark.parametrize("code", ["missing_scope", "ratelimited"])
 def test_the_search_is_no_condition(slack: SlackServer, code: str) -> None:
-    """Where the history cannot be read, an alert goes out nevertheless, and at once."""
+    """If the history cannot be read, an alert goes out nevertheless, and at once."""
     slack.refuse("conversations.history", code)
     bot(slack).notify(example_change())
     assert len(slack.alerts.top()) == 1
@@ -130,7 +130,7 @@ def test_a_deleted_message_is_posted_anew(slack: SlackServer, code: str) -> None
 
 
 def test_a_message_that_may_not_be_edited(slack: SlackServer) -> None:
-    """Where the workspace forbids edits, nothing is posted twice, and the end is still said in the thread."""
+    """If the workspace forbids edits, nothing is posted twice, and the end is still said in the thread."""
     notifier = bot(slack)
     receipt = notifier.notify(example_change())
     slack.refuse("chat.update", "edit_window_closed")
@@ -164,7 +164,7 @@ def test_an_event_that_comes_back(slack: SlackServer) -> None:
 
 @pytest.mark.parametrize("step", ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"])
 def test_a_picture_that_fails(slack: SlackServer, step: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever goes wrong with the picture, the message is posted once, the delivery counts, and the log says why."""
+    """With any fault of the picture, the message is posted once, the delivery counts, and the log says why."""
     if step == "upload":
         slack.next[step] = [Reply(500)]
     else:

@@ -21,7 +21,7 @@ from tsdiff_monitor.testing import FakeClock, example_change, example_details
 
 
 class KilledError(BaseException):
-    """Stands for ``kill -9``: nobody catches it."""
+    """Stands for ``kill -9``: no one catches it."""
 
 
 class Mortal:

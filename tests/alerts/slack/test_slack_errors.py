@@ -1,4 +1,4 @@
-"""Whatever Slack answers: a reason, a remedy, a verdict whether to try again, and no secret."""
+"""Any answer of Slack has a reason, a remedy, a verdict whether to try again, and no secret."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_webhook_that_dislikes_the_blocks(slack: SlackServer) -> None:
 
 
 def test_a_webhook_that_says_no_with_a_200(slack: SlackServer) -> None:
-    """``ok: false`` is a failure whatever the status."""
+    """``ok: false`` is a failure under any status."""
     slack.refuse("webhook", "fatal_error")
     with pytest.raises(DeliveryError) as caught:
         hook(slack).notify(example_change())
@@ -184,7 +184,7 @@ def test_a_webhook_that_answers_with_a_page(slack: SlackServer) -> None:
 
 
 def test_the_webhook_steps_in_for_the_token(slack: SlackServer, capsys: pytest.CaptureFixture[str]) -> None:
-    """With both, a revoked token does not silence the alert; once mended, one message is kept up to date again."""
+    """With both, a revoked token does not silence the alert; once fixed, one message is kept up to date again."""
     notifier = bot(slack, webhook_url=slack.url + HOOK)
     slack.revoked.add("xoxb-good")
     receipt = notifier.notify(example_change())

@@ -73,12 +73,14 @@ def test_what_explains_it() -> None:
     )
 
 
-odd = st.one_of(st.text(), st.sampled_from(["&", "<", ">", "`", "<!channel>", "<@U1>", "&amp;"]).map(lambda s: s * 900))
+hard = st.one_of(
+    st.text(), st.sampled_from(["&", "<", ">", "`", "<!channel>", "<@U1>", "&amp;"]).map(lambda s: s * 900)
+)
 
 
-@given(label=odd, metric=odd, link=odd, url=odd)
+@given(label=hard, metric=hard, link=hard, url=hard)
 def test_any_event_is_a_message_that_slack_takes(label: str, metric: str, link: str, url: str) -> None:
-    """Whatever labels, metrics and links hold: within the limits, escaped, and mentioning nobody."""
+    """For any labels, metrics and links: within the limits, escaped, and mentioning no one."""
     details = Details(links={link: "https://x.example/" + url, "another": url})
     culprits = tuple(Culprit(metric, 0.5, 1e300, None, -1.0, 1.0) for _ in range(9))
     explanation = Explanation((metric,) * 3, 1e300, 0.5)
@@ -98,7 +100,7 @@ def test_labels_do_not_format() -> None:
 
 
 def test_links_stay_links() -> None:
-    """Only web addresses become links, with whatever would end them encoded; one that is endless is left out."""
+    """Only web addresses become links, with all that would end them encoded; one that is endless is left out."""
     links = {"a": "javascript:alert(1)", "b|c": "https://x.example/?q=<a|b>&c=d e", "long": "https://x.example/" * 500}
     blocks = make_message(example_change(details=Details(links=links))).blocks
     assert blocks[3]["text"]["text"] == "<https://x.example/?q=%3Ca%7Cb%3E&amp;c=d%20e|Bc>"

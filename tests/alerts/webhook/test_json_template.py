@@ -81,7 +81,7 @@ PARTS = '{"monitor": {{ event.monitor }}, "label": [{{ labels.instance }}], "pea
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(Change), st.floats())
 def test_no_event_breaks_the_json(monitor: str, label: str, change: Change, peak: float) -> None:
-    """Whatever names and numbers an event has, what is posted is JSON, with the names unchanged and never filled in."""
+    """For any names and numbers of an event, what is posted is JSON, with the names unchanged and never filled in."""
     event = example_change(change, monitor=monitor, group=(("instance", label),), peak=peak)
     structure = {"monitor": "{{ event.monitor }}", "label": ["{{ labels.instance }}"], "peak": "{{ event.peak_score }}"}
     for template in (structure, PARTS):

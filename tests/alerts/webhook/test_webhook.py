@@ -159,7 +159,7 @@ def test_retry_after_in_both_forms(header: str | None, seconds: float | None) ->
 
 
 def test_network_reasons() -> None:
-    """A time-out, a refused connection and a bad certificate are told apart."""
+    """A time-out, a refused connection and a bad certificate are distinguished."""
 
     def tls(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("failed", request=request) from ssl.SSLCertVerificationError("expired")

@@ -1,4 +1,4 @@
-"""What the tests against a server that replays answers of InfluxDB have in common, whatever its version."""
+"""The common part of tests against a server that replays answers of InfluxDB, of any version."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ShortForm(ReaderConformance):
         raise NotImplementedError
 
     def answer(self, asked: Asked) -> Reply:
-        """What the server says."""
+        """The server's output."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ class Asked:
 
 @dataclass
 class Reply:
-    """What to answer: ``pieces`` of the body with ``pause`` seconds after each; ``cut``: close without an end."""
+    """The answer: ``pieces`` of the body with ``pause`` seconds after each; ``cut``: close without an end."""
 
     pieces: Sequence[bytes] = ()
     status: int = 200

@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], told: str) -> Non
     ],
 )
 def test_queries_that_do_not_fit_are_not_sent(options: dict[str, Any], expr: str, told: str) -> None:
-    """With the query's name and what to write, and as an error that no retry mends."""
+    """With the query's name and what to write, and as an error that no retry fixes."""
     reader = influx_reader(**options)
     with pytest.raises(SourceError, match=rf"the query 'load'.*{told}") as caught:
         reader.read(ReadRequest((Query("load", expr),), HOUR, HOUR + MINUTE, MINUTE))
@@ -128,7 +128,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_queries_run_side_by_side() -> None:
-    """Several queries are under way at once, the answer stands in their order, and one failure is the whole's."""
+    """Several queries are under way at once, the answer is in their order, and one failure is the whole's."""
     together = threading.Barrier(3, timeout=20)
 
     def answer(asked: Any) -> Reply:

@@ -90,7 +90,7 @@ def test_answers_in_chunks_are_whole(guarded: str) -> None:
 
 
 def test_an_answer_that_is_cut_off_is_partial(guarded: str) -> None:
-    """What the real server sends without chunks ends in `partial`: never truth, said with the remedy."""
+    """An answer of the real server without chunks ends in `partial`: never truth, said with the remedy."""
     form = {"db": "metrics", "epoch": "ns", "q": "SELECT idle AS value FROM cpu GROUP BY host"}
     cut = httpx.post(f"{guarded}/query", data=form, auth=LOGIN).content
     assert b'"partial":true' in cut
@@ -139,7 +139,7 @@ CHUNK = (
     ],
 )
 def test_an_error_after_good_chunks_is_no_verdict(body: str, reason: str, told: str) -> None:
-    """Whatever comes after good chunks, their rows are not taken for the whole answer."""
+    """With anything bad after good chunks, their rows are not taken for the whole answer."""
     replay = Replay(lambda asked: Reply.text(body))
     try:
         with pytest.raises(SourceError, match=told) as caught:

@@ -90,7 +90,7 @@ def test_the_client_sends_what_was_configured(serve: Serve) -> None:
 
 @pytest.mark.parametrize("expr", ["cpu.idle | count", WINDOWS])
 def test_a_window_that_is_still_going_on_is_left_out(serve: Serve, expr: str) -> None:
-    """Whatever the server has of it; the rows of whole windows are there."""
+    """With any part of it on the server; the rows of whole windows are there."""
     replay = serve(flux_answer(DATA))
     reading = reader(replay.url, now=START + 5 * 60 + 59).read(request(Query("q", expr), groupby=("host",)))
     assert "stop: 2024-05-01T03:05:00Z" in replay.asked[0].query
@@ -122,7 +122,7 @@ def test_tables_of_mixed_types_are_all_read(serve: Serve) -> None:
 
 
 def test_rows_may_come_without_groups(serve: Serve) -> None:
-    """After `group()` all rows stand in one table: text columns still tell the series apart."""
+    """After `group()` all rows are in one table: text columns still distinguish the series."""
     tables = [
         ({"host": host}, "_result", [("2024-05-01T03:00:00Z", value)]) for host, value in (("a", 1.0), ("b", 2.0))
     ]
@@ -259,7 +259,7 @@ def test_the_deadline_holds_for_the_head_of_an_answer_too(
 
 
 def test_tls_is_checked(serve: Serve, authority: Authority) -> None:
-    """The server's certificate must be signed by `ca_file`, unless the user trusts whoever answers."""
+    """The server's certificate must be signed by `ca_file`, unless the user trusts any server."""
     pair = authority.issue("influx2")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pair.cert_file, pair.key_file)

@@ -30,7 +30,7 @@ def reader(url: str, **config: Any) -> InfluxReader:
 
 
 def read(url: str, expr: str = SQL, **config: Any) -> Reading:
-    """What one query brings."""
+    """The frames that one query brings."""
     return reader(url, **config).read(request(Query("q", expr)))
 
 
@@ -66,7 +66,7 @@ def test_influxql_goes_to_its_own_endpoint(serve: Serve, expr: str, language: st
 
 
 def test_rows_of_changing_columns_are_read(serve: Serve) -> None:
-    """A column without a value is left out of its row; text tells series apart, numbers and booleans are values."""
+    """A column without a value is left out of its row; text distinguishes series, numbers and booleans are values."""
     body = """{"time":"2024-05-01T03:00:00","host":"a","value":1}
 {"time":"2024-05-01T03:00:00.5","host":"b","up":true}
 {"time":"2024-05-01T03:01:00Z","host":"a","up":false,"value":null}

@@ -74,7 +74,7 @@ def test_a_look_back_is_asked_for_and_not_kept() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
-    """With the query's name and the key to mend."""
+    """With the query's name and the key to fix."""
     with pytest.raises(SourceError, match=rf"query 'q'.*{told}") as caught:
         plan(**options)
     assert (caught.value.reason, caught.value.recoverable) == ("bad_request", False)

@@ -100,7 +100,7 @@ def test_scores_are_read_back(influx1_server: str, database: str) -> None:
     "value", ["a b", "a,b=c", "ä\\b", 'say "hi"', "a\\,b", "#x", "a\tb", "日本", "\\n", "x" * 5000, "a\\\\b", "'"]
 )
 def test_any_label_value_survives(influx1_server: str, database: str, value: str) -> None:
-    """What would end a tag, a line or a text comes back as it was."""
+    """Characters that would end a tag, a line or a text come back as they were."""
     one = writer(influx1_server, database)
     one.write(example_batch(group=(("path", value), ("z", "last"))))
     one.close()
@@ -166,7 +166,7 @@ def test_nothing_is_lost(
     tmp_path: Path,
     fault: dict[str, Any],
 ) -> None:
-    """Whether the request or only its answer is lost: each sample is there once."""
+    """The request or only its answer may be lost: each sample is there once."""
     proxy = fault_proxy(influx1_server)
     proxy.fault(**fault)
     path = tmp_path / "queue.sqlite"

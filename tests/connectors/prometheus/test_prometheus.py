@@ -89,7 +89,7 @@ def test_compression_is_a_choice() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 25), st.integers(0, 59), st.sampled_from([1, 2, 5]), st.integers(0, 90))
 def test_parts_join_to_the_whole(rows: int, most: int, odd: int, coarser: int, offset: int) -> None:
-    """Whatever limit of points: each row holds the value due to it; series may come, go and come again at the seams."""
+    """With any limit of points, each row holds the value due to it; series may come, go and return at the seams."""
     came = {True: lambda at: at, False: lambda at: at if int(at) // 240 % 2 else None}
     stub = Stub({"q": [(A, came[True]), (B, came[False])]})
     query = Query("q", "q", coarser * MINUTE, pd.Timedelta(offset, "s"), max_points_per_query=most)
@@ -148,7 +148,7 @@ def test_series_that_are_not_there_are_absent() -> None:
     ],
 )
 def test_a_store_that_does_not_answer_makes_it_partial(warning: str) -> None:
-    """A warning about anything but the query means that something was left out; it is told, and not kept."""
+    """A warning about anything but the query means that something was left out; it is reported, and not kept."""
     stub = Stub({"q": [(A, minutes)]}, warnings=[warning])
     of = reader(stub)
     reading = of.read(request(0, 5, "q"))
@@ -167,7 +167,7 @@ def test_the_flag_of_a_partial_answer_counts() -> None:
 
 
 def test_warnings_about_the_query_are_not_partial() -> None:
-    """They are told, but values are there; infos are told, and do not keep the answer from being kept."""
+    """They are reported, but values are there; infos are reported, and do not keep the answer from being kept."""
     stub = Stub({"q": [(A, minutes)]}, warnings=["PromQL warning: odd buckets"], infos=["PromQL info: no counter"])
     of = reader(stub, reread=2)
     reading = of.read(request(0, 5, "q"))
@@ -181,7 +181,7 @@ def test_warnings_about_the_query_are_not_partial() -> None:
 
 
 def test_users_may_know_a_warning_to_be_harmless() -> None:
-    """It is still told, but the answer counts, and is kept."""
+    """It is still reported, but the answer counts, and is kept."""
     stub = Stub({"q": [(A, minutes)]}, warnings=["results came from the long-term store"])
     of = reader(stub, harmless_warnings=["long-term store"], reread=2)
     reading = of.read(request(0, 5, "q"))
@@ -201,7 +201,7 @@ def test_too_many_series_are_an_error() -> None:
 
 
 def test_twins_are_an_error_in_one_part_and_in_several() -> None:
-    """Series that nothing tells apart after grouping, also where a server repeats the very same labels."""
+    """Series that nothing distinguishes after grouping, also where a server repeats the very same labels."""
     for most in (100, 2):
         apart = Stub({"q": [({"instance": "a", "__name__": name}, minutes) for name in ("x", "y")]})
         assert refusal(reader(apart, max_points_per_query=most), "q").reason == "duplicate"
@@ -277,7 +277,7 @@ def test_a_tick_does_not_wait_behind_a_fit() -> None:
 
 
 def test_the_first_failure_ends_the_rest() -> None:
-    """What was not sent yet is not sent any more; the error names the query that failed."""
+    """Requests not sent yet are not sent any more; the error names the query that failed."""
     stub = Stub({})
     stub.refusals = [httpx.Response(400, json={"status": "error", "errorType": "bad_data", "error": "parse error"})]
     error = refusal(reader(stub, concurrency=1), *(f"q{k}" for k in range(50)))

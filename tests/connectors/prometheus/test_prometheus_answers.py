@@ -1,4 +1,4 @@
-"""Answers of the query API are read as the JSON they are, whatever is in them, and nothing else passes for one."""
+"""Answers of the query API are read as the JSON they are, with any content, and nothing else passes for one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ _samples = st.lists(st.tuples(st.integers(0, 2**40), _value), min_size=1, max_si
 def test_any_answer_is_read_as_json(
     given_series: list[tuple[dict[str, str], list[tuple[int, str]]]], warnings: list[str], spaced: bool
 ) -> None:
-    """Whatever stands in labels and warnings, with white space or without: the same as an ordinary reader finds."""
+    """With any labels and warnings, with white space or without: the same as an ordinary reader finds."""
     content = body(*({"metric": labels, "values": values} for labels, values in given_series), warnings=warnings)
     if spaced:
         content = json.dumps(json.loads(content), indent=1).encode()

@@ -1,4 +1,4 @@
-"""A server that fails, in whatever way, is an error with a reason and never a verdict: nothing is lost or made up."""
+"""A server that fails, in any way, is an error with a reason and never a verdict: nothing is lost or made up."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def make(proxy: FaultProxy) -> Iterator[Callable[..., PrometheusReader]]:
 def test_every_fault_is_told(
     proxy: FaultProxy, make: Callable[..., PrometheusReader], fault: dict[str, Any], reason: str
 ) -> None:
-    """Which reader, which query and what happened, within the deadline; healed, it answers everything again."""
+    """Which reader, which query and what failed, within the deadline; healed, it answers everything again."""
     of = make()
     proxy.fault(**fault)
     began = time.monotonic()

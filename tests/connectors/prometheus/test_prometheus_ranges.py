@@ -30,7 +30,7 @@ def asked(ranges: list[Range]) -> list[int]:
 
 
 def answered(points: Schedule) -> dict[pd.Timestamp, float]:
-    """What each row holds when the source answers every point with its own time in seconds."""
+    """The content of each row when the source answers every point with its own time in seconds."""
     times = points.times - points.offset
     rows, values, lengths = points.rows(times, times / 1000, np.array([len(times)]))
     assert lengths.tolist() == [len(rows)]
@@ -55,7 +55,7 @@ def seconds(time: str) -> float:
 def test_no_row_is_lost_or_doubled_at_the_seams(
     first: int, rows: int, step: int, coarser: int, offset: int, most: int
 ) -> None:
-    """Whatever span, step, offset and limit: the rows together hold each grid time once, with the value due there."""
+    """For any span, step, offset and limit: the rows together hold each grid time once, with the value due there."""
     start = START + pd.Timedelta(first, "s")
     span = request(start, start + pd.Timedelta(rows * step + first % step, "s"), pd.Timedelta(step, "s"))
     query = Query("q", "q", pd.Timedelta(step * coarser, "s"), pd.Timedelta(offset, "s"))
@@ -91,7 +91,7 @@ def test_points_off_the_step_are_known_to_be() -> None:
     ("day", "hours"), [("2024-03-30", [24, 23, 24, 24]), ("2024-10-26", [24, 25, 24, 24])], ids=["spring", "autumn"]
 )
 def test_days_follow_the_local_clock(day: str, hours: list[int]) -> None:
-    """Where the clocks change, a day's value still is that of its local midnight, and holds until the next one."""
+    """Across changes of the clocks a day's value still is that of its local midnight, and holds until the next one."""
     zone = ZoneInfo("Europe/Berlin")
     start, end = pd.Timestamp(day, tz=zone), pd.Timestamp(day, tz=zone) + pd.DateOffset(days=4)
     span = request(start.tz_convert("UTC"), end.tz_convert("UTC"), pd.Timedelta("1h"))
@@ -119,7 +119,7 @@ def test_days_that_begin_at_odd_times() -> None:
 
 
 def test_daily_rows_in_a_time_zone() -> None:
-    """Where the rows are days themselves, each holds the value of the local midnight before it."""
+    """If the rows are days themselves, each holds the value of the local midnight before it."""
     span = request(pd.Timestamp("2024-03-29T00:00Z"), pd.Timestamp("2024-04-02T00:00Z"), DAY)
     found = answered(schedule(Query("q", "q", tz="Europe/Berlin"), span))
     assert found == {

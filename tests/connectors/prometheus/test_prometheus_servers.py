@@ -149,7 +149,7 @@ def test_offset_and_coarser_steps(server: str) -> None:
 
 
 def test_victoria_does_not_move_points_off_the_step(server_folder: Callable[[str], Path]) -> None:
-    """With its cache on it rounds ranges of 50 points and more to the step, unless it is told not to."""
+    """With its cache on it rounds ranges of 50 points and more to the step, unless it is set not to."""
     store = start_victoria(server_folder("caching"), flags=["-search.disableCache=false"])
     try:
         query = Query("odd", "time()", offset=pd.Timedelta("30s"))
@@ -273,7 +273,7 @@ def _field(number: int, data: bytes) -> bytes:
 
 
 def test_a_stale_marker_ends_a_series(prometheus_server: PrometheusServer) -> None:
-    """What Prometheus writes when a target dies: the rows after it are missing at once, not five minutes later."""
+    """Prometheus' own mark of a target that died: the rows after it are missing at once, not five minutes later."""
     url = prometheus_server(fresh=True)
     labels = b"".join(
         _field(1, _field(1, name) + _field(2, value))

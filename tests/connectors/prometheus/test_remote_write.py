@@ -35,7 +35,7 @@ Found = dict[tuple[tuple[str, str], ...], list[tuple[float, float]]]
 
 
 def found(url: str, query: str, at: str = END, **client: Any) -> Found:
-    """What an instant query finds, by labels; of a range all samples."""
+    """The findings of an instant query, by labels; of a range all samples."""
     answer = httpx.post(f"{url}/api/v1/query", data={"query": query, "time": at}, **client).raise_for_status().json()
     return {
         tuple(sorted(one["metric"].items())): [
@@ -122,7 +122,7 @@ def test_rows_of_the_future_do_not_block_prometheus(server: str, run: dict[str, 
 
 
 def test_late_samples_are_settled(server: str, run: dict[str, str]) -> None:
-    """Where a state was lost and older rows come again, Prometheus refuses them; the other group's rows arrive."""
+    """If a state was lost and older rows come again, Prometheus refuses them; the other group's rows arrive."""
     first = writer(server, labels=run)
     first.write(example_batch(start="2024-05-01T00:10:00Z", names=("cpu",)))
     first.close()
@@ -192,7 +192,7 @@ def test_nothing_is_lost_or_doubled(
     fault: dict[str, Any],
     reason: str,
 ) -> None:
-    """Whether a request or only its answer is lost, and whatever is answered: in the end each sample is there once."""
+    """A request or only its answer may be lost, and any answer may come: in the end each sample is there once."""
     proxy = fault_proxy(server)
     proxy.fault(**fault)
     path = tmp_path / "queue.sqlite"

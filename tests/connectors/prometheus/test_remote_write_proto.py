@@ -1,4 +1,4 @@
-"""What is encoded is read by the protobuf library as what it was."""
+"""Encoded samples are read by the protobuf library as what they were."""
 
 from __future__ import annotations
 

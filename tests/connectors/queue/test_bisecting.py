@@ -1,4 +1,4 @@
-"""What a target refuses is found by halving, and all the rest arrives, in order."""
+"""A sample that a target refuses is found by halving, and all others arrive, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tsdiff_monitor.http.failure import HttpFailure, judge_status
 
 
 def failure(status: int | None, body: str = "") -> HttpFailure:
-    """What the client raises for an answer; None: no connection."""
+    """The client's error for an answer; None: no connection."""
     if status is None:
         return HttpFailure("no connection", reason="connect")
     return HttpFailure(f"answered {status}", reason=judge_status(status)[0], status=status, body=body)
@@ -78,7 +78,7 @@ def bad(status: int, *series: int, body: str = "bad label") -> Callable[[float, 
     ],
 )
 def test_what_an_answer_says_about_the_samples(status: int | None, body: str, verdict: Verdict) -> None:
-    """Refused credentials or an overload say nothing about them; other texts tell late samples from bad ones."""
+    """Refused credentials or an overload say nothing about them; other texts distinguish late samples from bad ones."""
     assert judge(failure(status, body)) is verdict
 
 
@@ -111,7 +111,7 @@ def test_a_late_sample_does_not_take_its_series_along() -> None:
 
 @given(st.integers(1, 12), st.integers(1, 6), st.sets(st.integers(0, 11)))
 def test_exactly_the_good_ones_arrive(series: int, each: int, refused: set[int]) -> None:
-    """Whatever is bad, each good sample arrives once and in order, and each bad one is counted once."""
+    """With any samples bad, each good sample arrives once and in order, and each bad one is counted once."""
     store = Store(bad(400, *refused))
     outcome = PoisonSampleBisector(store.send).deliver(samples(series, each))
     good = [n for n in range(series) if n not in refused]
@@ -122,7 +122,7 @@ def test_exactly_the_good_ones_arrive(series: int, each: int, refused: set[int])
 
 
 def test_known_bad_series_go_apart() -> None:
-    """The next batch's good series take one request again; a series that is mended is back among them."""
+    """The next batch's good series take one request again; a series that is fixed is back among them."""
     store = Store(bad(400, 3, 77))
     bisector = PoisonSampleBisector(store.send)
     bisector.deliver(samples(100))
@@ -192,7 +192,7 @@ def test_too_many_bad_ones_end_the_search() -> None:
 
 
 class Prometheus(Store):
-    """Refuses whatever is older than a series' newest sample."""
+    """Refuses anything that is older than a series' newest sample."""
 
     def __init__(self) -> None:
         super().__init__(self.late)
@@ -214,7 +214,7 @@ def test_a_lost_answer_does_not_make_it_search() -> None:
 
 
 def test_what_is_left_of_a_try_that_was_cut_short_is_searched() -> None:
-    """When the connection is lost in the middle of a search, what was not sent yet is found at the next try."""
+    """If the connection is lost in the middle of a search, what was not sent yet is found at the next try."""
     store = Prometheus()
     late = store.problem
     bisector = PoisonSampleBisector(store.send)
@@ -230,7 +230,7 @@ def test_what_is_left_of_a_try_that_was_cut_short_is_searched() -> None:
 
 @pytest.mark.parametrize("stored", [0, 1, 150])
 def test_a_lost_request_is_searched(stored: int) -> None:
-    """When only some of the series are refused, the others are written whole, whatever was sent before."""
+    """If only some of the series are refused, the others are written whole, no matter what was sent before."""
     store = Prometheus()
     PoisonSampleBisector(store.send).deliver(samples(stored, 5))
     outcome = PoisonSampleBisector(store.send).deliver(samples(200, 5), again=True)

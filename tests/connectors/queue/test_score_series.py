@@ -32,7 +32,7 @@ def samples(*counts: int) -> Samples:
 
 
 def told(given: Samples) -> dict[Labels, list[tuple[int, float]]]:
-    """What samples hold, as plain values."""
+    """The content of samples, as plain values."""
     return {labels: list(zip(times.tolist(), values.tolist(), strict=True)) for labels, times, values in given}
 
 
@@ -75,7 +75,7 @@ def test_values_stand_at_their_times() -> None:
 
 
 def test_labels_of_the_input_keep_clear_of_ours() -> None:
-    """A label with one of our names is exported under another, odd names become valid, and none swallows another."""
+    """A label with one of our names goes out under another, invalid names become valid, and none swallows another."""
     group = (("a b", "1"), ("a-b", "2"), ("a_b", "3"), ("for", "4"), ("monitor", "5"), ("0", "6"), ("é", "7"))
     (score, *_) = series(example_batch(group=group))
     assert (score["for"], score["monitor"]) == ("hosts", "hosts")
@@ -120,7 +120,7 @@ def test_text_that_is_no_unicode_is_mended() -> None:
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=6))
 def test_any_labels_become_valid_ones(labels: dict[str, str]) -> None:
-    """Whatever the names, the written ones are valid, sorted, and hold every value that is not empty."""
+    """For any names, the written ones are valid, sorted, and hold every value that is not empty."""
     (score, *_) = unpacked(score_rows(example_batch(1, group=tuple(sorted(labels.items()))), SERIES, {}).layout)
     names = [name for name, _ in score]
     assert names == sorted(set(names))

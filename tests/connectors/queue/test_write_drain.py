@@ -1,4 +1,4 @@
-"""What waits reaches its target: when it is tried, what is given up, what is counted and said."""
+"""Rows that wait reach their target: when they are tried, what is given up, what is counted and said."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_down_for_a_thousand_ticks(queue: WriteQueue, drain: Drain, target: Fake
 
 
 def test_retry_after_is_honoured(queue: WriteQueue, drain: Drain, target: FakeTarget, clock: FakeClock) -> None:
-    """The target is left alone for as long as it asks, within an hour, whatever happens to the clock."""
+    """The target is left alone for as long as it asks, within an hour, under any jumps of the clock."""
     put(queue)
     error = failure(429)
     error.retry_after = 120.0
@@ -126,7 +126,7 @@ def test_nothing_waits(drain: Drain, target: FakeTarget) -> None:
 
 
 def test_wrong_credentials_are_said_and_nothing_is_lost(queue: WriteQueue, drain: Drain, target: FakeTarget) -> None:
-    """A 401 is for a person to mend: the rows wait for that, and it is said once, with the remedy."""
+    """A 401 is for a person to fix: the rows wait for that, and it is said once, with the remedy."""
     count = put(queue)
     error = HttpFailure("http://h: answered 401; check `basic_auth` or `authorization`", reason="auth", status=401)
     target.problem = lambda samples: error

@@ -1,4 +1,4 @@
-"""What is put into the queue comes out in order, once, whatever happens in between."""
+"""Rows put into the queue come out in order, once, through all that may happen in between."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_the_oldest_go_when_it_is_full(path: Path) -> None:
 
 
 def test_a_kill_loses_nothing(path: Path) -> None:
-    """What was taken before a SIGKILL waits at the next start, is not taken again, and the file is free."""
+    """Rows taken before a SIGKILL wait at the next start, are not taken again, and the file is free."""
     script = (
         "import os, signal, sys; from pathlib import Path\n"
         "from tests.connectors.queue.test_write_queue import queue, rows\n"
@@ -187,7 +187,7 @@ def test_a_kill_loses_nothing(path: Path) -> None:
 
 
 def test_a_damaged_file_is_moved_aside(path: Path) -> None:
-    """What is no database at the start is kept for a look, that is said, and work goes on."""
+    """A file that is no database at the start is kept for a look, that is said, and work goes on."""
     path.parent.mkdir()
     path.write_bytes(b"damaged" * 1000)
     target = queue(path, FakeClock(1000.0))
@@ -242,7 +242,7 @@ def test_a_full_disk_is_said_and_passes(path: Path) -> None:
 
 
 def test_a_queue_has_one_owner(path: Path) -> None:
-    """Two writers with one file would send each other's rows: the second is told so."""
+    """Two writers with one file would send each other's rows: the second is informed."""
     first, second = queue(path), queue(path)
     first.put(rows(1))
     with pytest.raises(StoreError, match="another writer's queue; give each writer a `queue_path`"):

@@ -1,4 +1,4 @@
-"""What a queue cuts rows into is small, in order, and comes back as it was."""
+"""Pieces that a queue cuts rows into are small, in order, and come back as they were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled series become one frame per group, and what cannot be told apart is an error."""
+"""Labelled series become one frame per group, and what cannot be distinguished is an error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refusal(asked: ReadRequest, *given: Samples, max_series: int = 100) -> Sourc
 
 
 def test_a_group_is_the_sorted_labels_asked_for() -> None:
-    """Series with the same values of the ``groupby`` labels share a frame, in whatever order the labels are given."""
+    """Series with the same values of the ``groupby`` labels share a frame, in any order of the labels."""
     found = frames(
         request("zone", "host"),
         samples("cpu", [1, 2], host="a", zone="x"),
@@ -62,7 +62,7 @@ def test_a_group_is_the_sorted_labels_asked_for() -> None:
 
 
 def test_names_depend_on_the_series_alone() -> None:
-    """Labels beyond the group's name a series, whether or not another one would need them to be told apart."""
+    """Labels beyond the group's name a series, whether or not another one would need them to be distinguished."""
     one = samples("cpu", [1], __name__="node_cpu", host="a", mode="idle", cpu="0")
     alone = frames(request("host"), one)[("host", "a"),]
     beside = frames(request("host"), samples("cpu", [2], host="a", mode="user", cpu="0"), one)[("host", "a"),]

@@ -53,7 +53,7 @@ def test_a_call_waits_for_a_free_lane(released: threading.Event) -> None:
 
 
 def test_a_lane_is_free_again_after_a_late_return(released: threading.Event) -> None:
-    """A call that returns after its deadline gives its lane back; its value is nobody's."""
+    """A call that returns after its deadline gives its lane back; its value is no one's."""
     lanes = Lanes("late", 1)
     with pytest.raises(DeadlineError, match="no answer within"):
         lanes.call(0.001, lambda: released.wait(10))
@@ -62,7 +62,7 @@ def test_a_lane_is_free_again_after_a_late_return(released: threading.Event) -> 
 
 
 def test_errors_pass_through() -> None:
-    """What the function raises reaches the caller, and the lane goes on."""
+    """An error of the function reaches the caller, and the lane goes on."""
     lanes = Lanes("errors", 1)
     with pytest.raises(ZeroDivisionError):
         lanes.call(10.0, lambda: 1 // 0)

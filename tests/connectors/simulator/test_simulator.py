@@ -49,7 +49,7 @@ def service(name: str) -> Group:
 
 
 def equal(a: Reading, b: Reading) -> bool:
-    """Whether two readings hold the same frames, bit for bit."""
+    """True if two readings hold the same frames, bit for bit."""
     return list(a.frames) == list(b.frames) and all(
         frame.names == b.frames[group].names and np.array_equal(frame.values, b.frames[group].values, equal_nan=True)
         for group, frame in a.frames.items()
@@ -136,7 +136,7 @@ def test_a_mean_leaves_out_missing_cells() -> None:
 
 @pytest.mark.parametrize("step", ["30s", "90s"])
 def test_a_step_that_does_not_fit_is_refused(step: str) -> None:
-    """A step that is no multiple of the fleet's own is an error that a retry will not mend."""
+    """A step that is no multiple of the fleet's own is an error that a retry will not fix."""
     with pytest.raises(
         SourceError, match=r"is not a multiple of the fleet's own step of 1m; .*reader 'fleet'"
     ) as caught:
@@ -204,7 +204,7 @@ def test_a_metric_belongs_to_the_first_query_that_selects_it() -> None:
     ],
 )
 def test_a_bad_query_says_what_there_is(queries: dict[str, str], groupby: tuple[str, ...], message: str) -> None:
-    """A query or label that fits nothing is an error naming it and what there is; a retry will not mend it."""
+    """A query or label that fits nothing is an error naming it and what there is; a retry will not fix it."""
     with pytest.raises(SourceError, match=message) as caught:
         reader().read(request(groupby=groupby, **queries))
     assert (caught.value.reason, caught.value.recoverable) == ("bad_query", False)
@@ -221,7 +221,7 @@ def test_extents_are_history_then_replay() -> None:
 
 @pytest.mark.parametrize("size", range(1, len(SERVICES) + 1))
 def test_every_fleet_carries_load_and_has_a_schedule(size: int) -> None:
-    """Whatever its size, every service is called by an earlier one or from outside, and the incidents fit."""
+    """In a fleet of any size, every service is called by an earlier one or from outside, and the incidents fit."""
     fleet = Fleet(size)
     assert (fleet.nominal_rps > 0).all()
     assert not np.tril(fleet.calls).any()

@@ -187,7 +187,7 @@ def test_culprits_follow_the_names_of_the_request() -> None:
 
 
 def test_an_incident_that_the_selection_does_not_show_is_not_listed() -> None:
-    """Who reads disk use alone cannot be asked to find an error burst."""
+    """A monitor of disk use alone cannot be asked to find an error burst."""
     assert one("error_burst", "orders").incidents(day(expr="disk_used_percent")) == ()
 
 
@@ -205,7 +205,7 @@ def test_labels_cover_every_touched_row_of_a_coarser_grid() -> None:
 
 
 def test_incidents_are_clipped_to_the_request() -> None:
-    """A request that ends amid an incident is told the part within it; one that misses it, nothing."""
+    """A request that ends amid an incident is given the part within it; one that misses it, nothing."""
     sim = one("error_burst", "payments")
     middle = AT + 10 * MINUTE
     cut = ReadRequest(day().queries, REPLAY, middle, MINUTE, ("service",))

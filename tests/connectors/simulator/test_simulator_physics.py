@@ -63,7 +63,7 @@ def test_blips_are_bounded_and_as_frequent_as_said() -> None:
 
 
 def test_served_is_the_integral_of_the_season() -> None:
-    """What has been served grows by the season's load, across weeks too, and by seven mean days a week."""
+    """The count of what was served grows by the season's load, across weeks too, and by seven mean days a week."""
     time_ms = START.as_unit("ns").value // 1_000_000 + np.arange(-2 * 1440, 9 * 1440, dtype=np.int64) * MINUTE
     load, total = season(time_ms), served(time_ms)
     steps = (load[1:] + load[:-1]) / 2 * (MINUTE / DAY)

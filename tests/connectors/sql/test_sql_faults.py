@@ -75,7 +75,7 @@ def test_late_events_are_picked_up(store: Store) -> None:
 
 
 def test_a_stream_that_stops_is_no_verdict(store: Store) -> None:
-    """With `stalled_after` a table that nobody writes to any more does not answer; without it there are zeros."""
+    """With `stalled_after` a table that no one writes to any more does not answer; without it there are zeros."""
     source = store.reader(stalled_after="5m")
     assert only(source.read(request(12, n="count")).frames).values[-1, 0] == 0
     with pytest.raises(SourceError, match="newest event of all is of 2024-05-01T03:07:00") as caught:

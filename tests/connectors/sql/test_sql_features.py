@@ -160,7 +160,7 @@ def test_features_by_arrival_count_when_an_event_became_known(store: Store) -> N
 
 
 def test_events_without_a_key_or_time_belong_nowhere(store: Store) -> None:
-    """NULL is no group; an event without a time happened at none."""
+    """NULL is no group; an event without a time counts nowhere."""
     rows = [{"t": seconds(1), "shop": 1}, {"t": seconds(1), "shop": None}, {"t": None, "shop": 1}]
     store.make(COLUMNS, rows)
     frames = store.reader().read(request(3, ("shop",), n="count")).frames
@@ -169,7 +169,7 @@ def test_events_without_a_key_or_time_belong_nowhere(store: Store) -> None:
 
 
 def test_where_chooses_the_events_of_all_features(store: Store) -> None:
-    """What the reader's `where` leaves out neither counts nor makes a group."""
+    """An event that the reader's `where` leaves out neither counts nor makes a group."""
     rows = [{"t": seconds(1), "shop": 1, "status": "ok"}, {"t": seconds(1), "shop": 2, "status": "test"}]
     store.make(COLUMNS, rows)
     frames = store.reader(where="not status = 'test'").read(request(3, ("shop",), n="count")).frames

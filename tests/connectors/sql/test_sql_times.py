@@ -39,7 +39,7 @@ def check(store: Store, kind: Any, values: list[Any], **config: Any) -> None:
 
 @pytest.mark.parametrize(("unit", "scale"), [("ms", 1e3), ("us", 1e6), ("ns", 1e9)])
 def test_whole_numbers_of_any_unit(store: Store, unit: str, scale: float) -> None:
-    """What numbers count is told by their size, or by the user."""
+    """The unit of numbers follows from their size, or is given by the user."""
     values = [int(seconds(0) * scale + after * scale) for after in INSTANTS]
     check(store, sa.BigInteger, values)
     frame = only(store.reader(time_unit=unit).read(request(5, n="count")).frames)
@@ -66,7 +66,7 @@ def test_steps_shorter_than_the_unit(store: Store) -> None:
 
 
 def test_timestamps_with_a_zone(store: Store) -> None:
-    """An instant is an instant, whatever zone it was written in; SQLite keeps it as text with an offset."""
+    """An instant is an instant, in any zone it was written in; SQLite keeps it as text with an offset."""
     zone = dt.timezone(dt.timedelta(hours=-7))
     times = [HOUR.to_pydatetime().astimezone(zone) + dt.timedelta(seconds=after) for after in INSTANTS]
     if store.is_sqlite:
@@ -91,7 +91,7 @@ def test_texts_in_sqlite(tmp_path: Path, request: pytest.FixtureRequest, form: s
 
 
 def test_numbers_in_a_column_declared_otherwise(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """SQLite keeps numbers in a DATETIME column when it is given numbers: the values tell, not the declaration."""
+    """SQLite keeps numbers in a DATETIME column when it is given numbers: the values decide, not the declaration."""
     with new_store("sqlite", request, tmp_path) as store:
         store.run("CREATE TABLE events (t DATETIME)")
         store.run(f"INSERT INTO events VALUES {','.join(f'({seconds(0) + after})' for after in INSTANTS)}")

@@ -115,7 +115,7 @@ def test_nothing_is_lost(
     tmp_path: Path,
     fault: dict[str, Any],
 ) -> None:
-    """What was written while it was away is there afterwards, each sample once."""
+    """Rows written while it was away are there afterwards, each sample once."""
     proxy = fault_proxy(victoria_server)
     proxy.fault(**fault)
     path = tmp_path / "queue.sqlite"

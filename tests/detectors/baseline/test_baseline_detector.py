@@ -52,7 +52,7 @@ def test_a_shift_is_not_its_own_normal_at_once(detector: BaselineDetector, edite
 
 
 def test_the_end_of_an_incident_is_no_event(detector: BaselineDetector, whole: Frame, edited: Edited) -> None:
-    """What an incident looked like is not expected once it is over: the rows after it score as if it had not been."""
+    """An incident's values are not expected once it is over: the rows after it score as if it had not been."""
 
     def burst(values: np.ndarray) -> None:
         values[650:656] *= 4
@@ -132,7 +132,7 @@ def test_a_larger_spike_never_scores_lower(detector: BaselineDetector, edited: E
 
 
 def test_rules_decide_what_counts(detector: BaselineDetector, edited: Edited) -> None:
-    """A deviation that the user does not care about raises nothing and blames nobody."""
+    """A deviation that the user does not care about raises nothing and blames no one."""
 
     def burst(values: np.ndarray) -> None:
         values[650, 1] *= 3

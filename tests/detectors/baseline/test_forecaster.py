@@ -14,7 +14,7 @@ from tsdiff_monitor.errors import DataError
 from tsdiff_monitor.testing import example_frame
 from tsdiff_monitor.timeseries.frame import Frame
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what sktime's own imports warn of is not ours to mend
+pytestmark = pytest.mark.filterwarnings("ignore")  # what sktime's own imports warn of is not ours to fix
 
 CONFIG = BaselineModelConfig(method="forecaster", window=16, forecaster="NaiveForecaster")
 
@@ -52,7 +52,7 @@ def test_blocks_do_not_depend_on_how_rows_come(detector: BaselineDetector, frame
 
 
 def test_the_naive_forecast_is_the_last_value(detector: BaselineDetector, frame: Frame) -> None:
-    """What is expected of a block's rows is the value before the block."""
+    """The expected value of a block's rows is the value before the block."""
     expected = detector.expected(frame, ["cpu"], first=80).yhat[:, 0]
     distance = np.abs(expected[:, None] - frame.values[None, :, 0]).min(1)
     assert distance.max() < 1e-4

@@ -27,7 +27,7 @@ def test_the_period_is_found_through_noise_and_gaps(period: int) -> None:
 
 
 def test_a_period_near_a_day_is_a_day() -> None:
-    """Four noisy cycles tell a period to within a few rows; people and cron keep to the clock."""
+    """Four noisy cycles show a period to within a few rows; people and cron keep to the clock."""
     values = waves(600, 144, 0.5)
     assert dominant_period(values, (6, 72, 144, 1008)) == 144
     assert dominant_period(waves(600, 100, 0.1), (6, 72, 144, 1008)) == 100

@@ -139,7 +139,7 @@ def test_expected_has_a_band_around_it(detector: CsdiDetector, fresh: np.ndarray
 
 
 def test_saved_and_loaded(detector: CsdiDetector, fresh: np.ndarray, tmp_path: Path) -> None:
-    """What is loaded scores as what was saved; its card names its kind; names, window and step are the fit's."""
+    """A loaded detector scores as the saved one; its card names its kind; names, window and step are the fit's."""
     detector.save(tmp_path)
     loaded = CsdiDetector.load(tmp_path)
     assert json.loads((tmp_path / "card.json").read_text())["kind"] == "csdi_reference"

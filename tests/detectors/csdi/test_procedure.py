@@ -34,7 +34,7 @@ def test_the_network_reads_cells_within_their_masks_only() -> None:
 
 
 def test_quadratic_schedule() -> None:
-    """From 1e-4 to 0.5 in 50 steps, evenly in the square root: the middle of an odd number of steps is known."""
+    """From 1e-4 to 0.5 in 50 steps, evenly in the square root: the middle of an uneven number of steps is known."""
     betas = quadratic_betas(50)
     assert len(betas) == 50
     assert betas[[0, -1]].tolist() == pytest.approx([1e-4, 0.5])

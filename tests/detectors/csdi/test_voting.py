@@ -21,6 +21,6 @@ def test_a_hand_made_vote() -> None:
 
 
 def test_steps_without_an_error_are_judged_like_the_last() -> None:
-    """Where nothing was imputed there is no ratio, and no division by zero."""
+    """If nothing was imputed there is no ratio, and no division by zero."""
     assert step_ratios(np.full((3, 4), np.nan)).tolist() == [1.0, 1.0, 1.0]
     assert step_ratios(np.array([[1.0], [0.0]])).tolist() == [1.0, 1.0]

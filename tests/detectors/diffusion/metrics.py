@@ -28,5 +28,5 @@ def made_values(rows: int = ROWS, metrics: int = 4) -> np.ndarray:
 
 
 def frame_of(values: np.ndarray, step: pd.Timedelta = STEP) -> Frame:
-    """The metrics m0, m1 and so on, whatever rows are given, from :data:`START` on."""
+    """The metrics m0, m1 and so on, for any rows given, from :data:`START` on."""
     return Frame(START, step, values, tuple(Series(f"m{k}") for k in range(values.shape[1])))

@@ -23,7 +23,7 @@ def test_history_without_values_cannot_be_fit() -> None:
 
 
 def test_fit_is_reproducible(values: np.ndarray) -> None:
-    """Same history, same seed: same scores, to the bit, whatever the caller's own random state; not so another seed."""
+    """Same history, same seed: same scores, to the bit, for any random state of the caller; not so another seed."""
     import torch
 
     scores = []

@@ -93,7 +93,7 @@ def test_scores_are_those_of_torch(
 
 
 def test_bands_are_those_of_torch(by_torch: DiffusionDetector, by_onnx: DiffusionDetector) -> None:
-    """What was expected does not depend on the runtime either, to 1e-4."""
+    """The expected values do not depend on the runtime either, to 1e-4."""
     for detector in (by_onnx, by_torch):
         expected = detector.expected(frame(30), ["requests", "cpu"], first=16)
         assert expected.yhat.shape == (14, 2)
@@ -159,7 +159,7 @@ def test_streaming_equals_batch(by_onnx: DiffusionDetector, by_int8: DiffusionDe
 
 
 def test_quantised_windows_do_not_depend_on_each_other(by_int8: DiffusionDetector) -> None:
-    """To the bit: the scale of a window's activations is its own, whatever else is in the batch."""
+    """To the bit: the scale of a window's activations is its own, no matter what else is in the batch."""
     rng = np.random.default_rng(0)
     noisy, windows = (rng.normal(size=(3, 8, 4)).astype(np.float32) for _ in range(2))
     target = rng.random(windows.shape) < 0.5
@@ -187,7 +187,7 @@ def test_a_graph_says_nothing_of_the_machine(by_onnx: DiffusionDetector) -> None
 
 
 def test_writing_a_graph_is_quiet(by_torch: DiffusionDetector, caplog: pytest.LogCaptureFixture) -> None:
-    """What the exporter and the quantiser tell of their work does not reach the daemon's log; others' messages do."""
+    """Messages of the exporter and the quantiser do not reach the daemon's log; others' messages do."""
     from tsdiff_monitor.diffusion.export import export_onnx
     from tsdiff_monitor.diffusion.imputer import Imputer
 
@@ -234,7 +234,7 @@ def test_a_damaged_network_is_refused(folder: Path) -> None:
 
 
 def test_a_graph_that_cannot_be_run_says_so() -> None:
-    """What ONNX Runtime does not understand is an error of the model, with the version at work."""
+    """A file that ONNX Runtime does not understand is an error of the model, with the version at work."""
     with pytest.raises(ModelError, match=r"ONNX Runtime \d.* cannot run the network .*update onnxruntime"):
         OnnxDenoiser(b"no graph", one_by_one=False)
 
@@ -253,7 +253,7 @@ print(*detector.score(frame, first=36).score.tolist(), *detector.expected(frame,
 
 
 def test_torch_is_not_needed(by_int8: DiffusionDetector, folder: Path) -> None:
-    """Where only ONNX Runtime is installed a stored model scores, and says what it expected, as where it was fit."""
+    """If only ONNX Runtime is installed a stored model scores, and says what it expected, as where it was fit."""
     done = python(_WITHOUT + _SCORE, "torch,onnx,onnxscript", folder)
     assert done.returncode == 0, done.stderr
     rows = example_frame(40, NAMES)
@@ -280,7 +280,7 @@ for attempt in (
     lambda: fit_detector(example_frame(20), onnx),
     lambda: (sys.modules.update(torch=None), fit_detector(example_frame(20), onnx)),
     lambda: load_detector(Path(sys.argv[3])),
-    lambda: ModelStore(Path(sys.argv[3])).get_shared("hosts"),
+    lambda: ModelStore(Path(sys.argv[3])).get_network("hosts"),
 ):
     try:
         attempt()

@@ -57,7 +57,7 @@ def test_all_groups_together_keep_their_allowance(network: SharedNetwork) -> Non
 
 
 def test_an_outlier_is_found_at_once(network: SharedNetwork) -> None:
-    """What no group has ever shown is above the threshold, in nearly all groups, and attributed to its metric."""
+    """A value that no group ever had is above the threshold, in nearly all groups, and attributed to its metric."""
     found = 0
     for seed in range(20):
         values = sparse(seed)
@@ -77,7 +77,7 @@ def test_short_histories_share_thresholds(network: SharedNetwork) -> None:
 
 
 def test_a_long_history_keeps_its_own_thresholds(network: SharedNetwork) -> None:
-    """Where a part of the history is held out, that part says what normal scores of the group are."""
+    """If a part of the history is held out, that part says what normal scores of the group are."""
     values = np.random.default_rng(0).normal(size=(400, 1))
     detector = DiffusionDetector.fit(frame(values), base=network, confirm_rows=1)
     assert not isinstance(detector.card.plans["stream"].calibration, PooledCalibration)
@@ -109,7 +109,7 @@ def test_a_rehearsal_is_reproducible_and_kept(network: SharedNetwork, tmp_path: 
 
 
 def test_a_rehearsal_can_be_given_up() -> None:
-    """Whoever asks a fit to stop is heard between two groups, not only while it trains."""
+    """Anyone who asks a fit to stop is heard between two groups, not only while it trains."""
 
     class StopAskedError(Exception):
         pass

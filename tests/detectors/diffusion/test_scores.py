@@ -1,4 +1,4 @@
-"""What a score says of a row: normal, odd, or with gaps in it."""
+"""Scores of rows: normal, unusual, or with gaps in it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_order_of_series_does_not_matter(detector: DiffusionDetector, fresh: np.
 
 
 def test_alarm_rate_moves_the_scores(detector: DiffusionDetector, fresh: np.ndarray) -> None:
-    """Who allows more alarms gets higher scores from the same rows."""
+    """A user who allows more alarms gets higher scores from the same rows."""
     scores = [detector.score(frame_of(fresh), alarms_per_week=rate).score for rate in (0.1, 1.0, 10.0)]
     assert (scores[0] < scores[1]).all()
     assert (scores[1] < scores[2]).all()
@@ -161,7 +161,7 @@ def test_other_metrics_are_named(detector: DiffusionDetector, fresh: np.ndarray)
 
 
 def test_another_step_is_refused(detector: DiffusionDetector, fresh: np.ndarray) -> None:
-    """What a model learned of minutes does not hold for seconds."""
+    """A model of minutes does not hold for seconds."""
     slower = frame_of(fresh, step=pd.Timedelta("30s"))
     with pytest.raises(SchemaMismatchError, match=r"30 s apart, but .* 60 s apart; fit again, or give both"):
         detector.score(slower)

@@ -56,7 +56,7 @@ def test_crash_between_weights_and_card_keeps_the_old_model(
 
 
 def test_no_model() -> None:
-    """Where there is no model the error says so, and what to do."""
+    """If there is no model the error says so, and what to do."""
     with pytest.raises(ModelError, match="no model here; fit one first"):
         DiffusionDetector.load(Path("nowhere"))
 

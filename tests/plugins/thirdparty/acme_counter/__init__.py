@@ -17,9 +17,9 @@ class CounterReader:
         """A counter."""
 
         room: str = "hall"
-        """The room that the counter stands in, its only label."""
+        """The counter's room, its only label."""
         running: bool = True
-        """Whether the counter works."""
+        """True if the counter works."""
 
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
