@@ -174,7 +174,7 @@ class Portioned(MemoryReader):
 
     @property
     def selects_groups(self) -> bool:  # type: ignore[override]
-        """What was asked of it decides."""
+        """The last request decides."""
         return self.selecting and bool(self.requests)
 
 

@@ -52,7 +52,7 @@ def test_catching_up_is_bounded(monitor: Monitor) -> None:
 
 
 def test_nothing_is_due_twice(monitor: Monitor) -> None:
-    """Where the newest row of every group is scored there may be nothing to read."""
+    """Nothing is read where the newest row of every group is scored."""
     assert plan_tick(monitor, {host(0): END - MINUTE}, NOW, context_rows=64, since=END) is None
 
 

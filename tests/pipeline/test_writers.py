@@ -107,7 +107,7 @@ def test_batches_are_written_in_order(make: Callable[..., Pipeline]) -> None:
 def test_a_process_that_dies_before_its_scores_are_written(
     make_pipeline: MakePipeline, hanging: Hanging, tmp_path: Path
 ) -> None:
-    """The next one writes them, once, and tells nothing of their events again."""
+    """The next one writes them, once, and sends nothing of their events again."""
     frames = {host(n): flat_frame(START, 60) for n in range(3)}
     values = frames[host(0)].values.copy()
     values[3:6] = 3.0

@@ -45,11 +45,11 @@ class EmailConfig(StrictModel):
     to: tuple[_Mailbox, ...] = Field(min_length=1)
     """Whom they are sent to."""
     cc: tuple[_Mailbox, ...] = ()
-    """Who gets a copy."""
+    """Recipients of a copy."""
     tls_config: TlsConfig = TlsConfig()
     """Certificates: `ca_file`, `cert_file`, `key_file`, `server_name`, `insecure_skip_verify`."""
     timeout: PositiveDuration = timedelta(seconds=30)
-    """How long sending a mail may take in all, connecting included."""
+    """Limit of sending a mail in all, connecting included."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
