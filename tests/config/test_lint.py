@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tsdiff_monitor.config.lint import lint
+from tsdiff_monitor.config.lint import OPEN_TO_ALL, lint
 from tsdiff_monitor.config.loader import LoadPlugin, load_config
 
 CLEAN = """
@@ -83,3 +83,22 @@ def test_addresses_of_sources_are_secrets_only_with_a_password(
     assert changed != CLEAN
     found = [problem for problem in warnings(changed, tmp_path, load) if "address" in str(problem)]
     assert bool(found) == secret
+
+
+@pytest.mark.parametrize(
+    ("address", "open_to_all"),
+    [
+        ("0.0.0.0:8490", True),
+        ("[::]:8490", True),
+        ("192.0.2.7:8490", True),
+        ("monitor.example.org:8490", True),
+        ("127.0.0.1:8490", False),
+        ("127.8.8.8:8490", False),
+        ("[::1]:8490", False),
+        ("localhost:8490", False),
+    ],
+)
+def test_an_address_that_others_reach(address: str, open_to_all: bool, tmp_path: Path, load: LoadPlugin) -> None:
+    """The web server asks for no password: listening to more than this machine is a warning."""
+    found = warnings(f'{CLEAN}settings: {{web: {{listen_address: "{address}"}}}}\n', tmp_path, load)
+    assert found == [("settings.web.listen_address", OPEN_TO_ALL)] * open_to_all

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 
 from tsdiff_monitor.config.loader import Config
 from tsdiff_monitor.errors import ConfigProblem
 from tsdiff_monitor.settings.durations import format_duration
 from tsdiff_monitor.settings.keys import path_text
 
-__all__ = ["lint"]
+__all__ = ["OPEN_TO_ALL", "is_loopback", "lint"]
+
+OPEN_TO_ALL = "page, API and metrics show labels and values of groups to everyone who reaches this address"
+"""The server asks for no password and does not encrypt."""
+REMEDY = "listen on 127.0.0.1 and put a proxy with authentication and TLS in front"
 
 _MOST_ALARMS_PER_WEEK = 50.0
 _MOST_WINDOWS_BETWEEN_RUNS = 4
 
 
 def lint(config: Config) -> list[ConfigProblem]:
-    """Warnings, in a stable order: monitors, then unused entries, then secrets in clear text."""
-    return [*_monitors(config), *_unused(config), *_secrets(config)]
+    """Warnings, in a stable order: the web server, monitors, unused entries, then secrets in clear text."""
+    return [*_web(config), *_monitors(config), *_unused(config), *_secrets(config)]
+
+
+def _web(config: Config) -> Iterator[ConfigProblem]:
+    if not is_loopback(config.settings.web.host):
+        yield ConfigProblem(path_text("settings", "web", "listen_address"), OPEN_TO_ALL, REMEDY)
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _monitors(config: Config) -> Iterator[ConfigProblem]:

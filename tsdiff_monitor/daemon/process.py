@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 
 from tsdiff_monitor.app.build import assemble
+from tsdiff_monitor.config.lint import OPEN_TO_ALL, is_loopback
 from tsdiff_monitor.config.loader import Config
 from tsdiff_monitor.daemon.delivery_metrics import DeliveryMetrics
 from tsdiff_monitor.daemon.metrics import Metrics
@@ -103,6 +104,8 @@ def run_daemon(config: Config, signals: StopSignals) -> bool:
         app = create_app(store=assembly.store, registry=registry, not_ready=lambda: service.not_ready)
         with WebServer(app, socket) as web:
             _log.info("listening on", address=web.address)
+            if not is_loopback(web_settings.host):
+                _log.warning("open to the network", problem=OPEN_TO_ALL)
             service.start()
             _log.info("started", version=__version__, config=config.file, monitors=sorted(config.monitors))
             _log.info("stopping", signal=signals.wait())
