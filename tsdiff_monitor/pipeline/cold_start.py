@@ -7,7 +7,7 @@ first hours teach little, and the thresholds that follow from them are wide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,14 +15,18 @@ import pandas as pd
 from tsdiff_monitor.detectors.baseline.config import BaselineModelConfig
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.protocol import Detector
-from tsdiff_monitor.errors import ModelError
+from tsdiff_monitor.errors import DataError, ModelError, SourceError, TsdiffError
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.fitting import FitTask
+from tsdiff_monitor.pipeline.fitting import FitTask, Fitted
+from tsdiff_monitor.pipeline.history import stored_history
 from tsdiff_monitor.pipeline.monitor import Monitor
+from tsdiff_monitor.pipeline.parts import Parts
+from tsdiff_monitor.pipeline.read import read_whole
 from tsdiff_monitor.pipeline.shared_fit import stored_network
-from tsdiff_monitor.timeseries.frame import Frame, Group
+from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
-__all__ = ["HISTORY_ROWS", "LEAST_ROWS", "ColdStart"]
+__all__ = ["HISTORY_ROWS", "LEAST_ROWS", "ColdStart", "fit_cold"]
 
 LEAST_ROWS = 32
 """Rows with a value that a group must have among those that a tick reads anyway, before more is read for it."""
@@ -111,3 +115,52 @@ class ColdStart:
     def _served(self) -> DiffusionModelConfig:
         """The shared network's configuration here: served at once, adaptation and export being left to the fit."""
         return self.model.model_copy(update={"adapt_steps": 0, "runtime": "torch", "precision": "fp32"})
+
+
+def fit_cold(
+    cold: ColdStart, parts: Parts, wanted: Mapping[Group, pd.Timestamp], clock: Callable[[], float]
+) -> list[tuple[str, TsdiffError]]:
+    """Fit fallbacks on the rows before those to score; gives what failed.
+
+    A group with too little history is left out, without an error. Stops after one ``infer_every``: the groups left over
+    have their turn at later ticks.
+    """
+    if not wanted:
+        return []
+    monitor, errors = cold.monitor, list[tuple[str, TsdiffError]]()
+    began, budget = clock(), monitor.scheduler.infer_every.total_seconds()
+    start = min(cold.span(first)[0] for first in wanted.values())
+    try:
+        request = monitor.request(start, max(wanted.values()), wanted)
+        histories = read_whole(parts.reader, monitor.name, request).frames
+    except SourceError as error:  # the rows to score have been read: groups with a model are not held up
+        return [("cold start", error)]
+
+    def tasks() -> Iterator[FitTask]:
+        for group, first in wanted.items():
+            if group not in histories or clock() - began > budget:
+                continue
+            try:
+                history = stored_history(monitor, parts.store, group, histories[group].between(*cold.span(first)))
+                task = cold.task(group, history)
+            except DataError:  # not enough rows yet
+                continue
+            except Exception as error:  # a bug in one group must not stop the others
+                errors.append((group_name(group), _known_error(error, monitor.name)))
+                continue
+            if task is not None:
+                yield task
+
+    for outcome in parts.fitter.fit(tasks(), progress=lambda *_: None, clock=clock):
+        if isinstance(outcome, Fitted):
+            try:
+                parts.models.put_cold(monitor.name, outcome.task.group, outcome.detector)
+            except Exception as error:  # a disk that is full must not stop the others
+                errors.append((group_name(outcome.task.group), _known_error(error, monitor.name)))
+        elif not isinstance(outcome.error, DataError):  # which says that there are not enough rows yet
+            errors.append((group_name(outcome.group), outcome.error))
+    return errors
+
+
+def _known_error(error: Exception, monitor: str) -> TsdiffError:
+    return error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor)

@@ -19,11 +19,12 @@ from tsdiff_monitor.pipeline.fit import fit_monitor
 from tsdiff_monitor.pipeline.fitting import Fitter, LocalFitter, Progress
 from tsdiff_monitor.pipeline.history import stored_history
 from tsdiff_monitor.pipeline.monitor import Monitor
+from tsdiff_monitor.pipeline.parts import Parts
 from tsdiff_monitor.pipeline.read import read_whole
 from tsdiff_monitor.pipeline.results import FitResult, TickResult
 from tsdiff_monitor.pipeline.score import Scorer
 from tsdiff_monitor.pipeline.sinks import DirectSinks, Sinks
-from tsdiff_monitor.pipeline.tick import Parts, tick
+from tsdiff_monitor.pipeline.tick import tick
 from tsdiff_monitor.plugins import Reader, Reading, ReadRequest, Writer
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.timeseries.frame import Frame, Group
