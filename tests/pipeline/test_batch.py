@@ -114,7 +114,7 @@ def test_windows_that_wait_are_bounded(frames: dict[Group, Frame], detectors: di
     """Groups that have much to catch up are taken in portions; the scores stay the same."""
     fleet, network = counted(detectors)
     tasks = tasks_of(frames, 40)
-    found = list(BatchScorer(fleet, at_once=80, started_at_once=1).score(tasks))
+    found = list(BatchScorer(fleet, at_once=80).score(tasks))
     assert max(network.calls) <= 80
     np.testing.assert_allclose(scores(found), scores(list(LocalScorer(fleet).score(tasks))), rtol=1e-4, atol=1e-6)
 

@@ -174,8 +174,8 @@ class Portioned(MemoryReader):
 
     @property
     def selects_groups(self) -> bool:  # type: ignore[override]
-        """The last request decides."""
-        return self.selecting and bool(self.requests)
+        """True until the first request shows that it cannot."""
+        return self.selecting or not self.requests
 
 
 @pytest.mark.parametrize("selecting", [True, False])

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 from tests.pipeline.stubs import StubModels, flat_frame, host
+from tsdiff_monitor.detectors.protocol import Detector
+from tsdiff_monitor.errors import ModelError
 from tsdiff_monitor.events.event import Change, ResolveReason
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.pipeline import Pipeline
@@ -101,3 +103,56 @@ def test_the_event_of_a_group_that_is_gone_ends(stubbed: Callable[..., Pipeline]
     ]
     assert pipeline.store.events("hosts", state="open") == []
     assert sum(change.event.id == ends[0].id and change.change is Change.resolved for change in changes) == 1
+
+
+def test_a_memory_that_cannot_be_read_stops_no_other_group(stubbed: Callable[..., Pipeline], store: Store) -> None:
+    """A group that is gone, and whose memory another version wrote, is one error; absences of others go on."""
+    frames = {host(n): flat_frame(START, 60) for n in range(3)}
+    limits = {"absent_after": "30m", "forget_after": "5h"}
+    stubbed(frames, monitor=limits).tick(START + 10 * STEP, since=START)
+    with store._database.transaction() as connection:
+        connection.execute(
+            "UPDATE groups SET tracker = json_set(tracker, '$.version', 99) WHERE labels LIKE '%web-000%'"
+        )
+    frames[host(0)] = altered(frames[host(0)], 10, 60, np.nan)
+    frames[host(1)] = altered(frames[host(1)], 50, 60, np.nan)
+    pipeline = stubbed(frames, monitor=limits)
+    for row in (20, 30, 40, 50):
+        pipeline.tick(START + row * STEP, absent=True)
+    result = pipeline.tick(START + 56 * STEP, absent=True)
+    assert [change.event.group for change in result.changes] == [host(1)]
+    assert [where for where, _ in result.errors] == ["instance=web-000"]
+
+
+def test_a_fit_during_a_tick_changes_nothing_in_it(stubbed: Callable[..., Pipeline]) -> None:
+    """A group keeps the detector it was chosen with: one that is stored meanwhile is for the next tick."""
+
+    class Fitting(StubModels):
+        asked = 0
+
+        def get(self, monitor: str, group: Group, *, cold: bool = False) -> Detector:
+            self.asked += 1
+            if self.asked > 1:
+                raise ModelError("replaced meanwhile")
+            return super().get(monitor, group, cold=cold)
+
+    pipeline = dataclasses.replace(stubbed({host(0): flat_frame(START, 60)}), models=cast(ModelStore, Fitting()))
+    result = pipeline.tick(START + 10 * STEP, since=START)
+    assert (result.groups, result.errors) == (1, [])
+
+
+def test_a_bug_in_a_cold_start_stops_no_other_group(stubbed: Callable[..., Pipeline]) -> None:
+    """Its group is an error, and the rest is scored."""
+
+    class Broken(StubModels):
+        def get(self, monitor: str, group: Group, *, cold: bool = False) -> Detector:
+            if group == host(0):
+                raise RuntimeError("hunter2")
+            return super().get(monitor, group, cold=cold)
+
+    frames = {host(n): flat_frame(START, 60) for n in range(3)}
+    pipeline = dataclasses.replace(stubbed(frames), models=cast(ModelStore, Broken()))
+    result = pipeline.tick(START + 40 * STEP, since=START, cold_start=True)
+    assert result.groups == 2
+    assert {where for where, _ in result.errors} == {"instance=web-000"}
+    assert "hunter2" not in str(result.errors)

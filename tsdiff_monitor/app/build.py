@@ -67,11 +67,19 @@ class Assembly:
             for part in (*self.readers.values(), *self.writers.values()):
                 if isinstance(part, Closable):
                     stack.callback(part.close)
+            stack.callback(self._mark_written)
             for name, queue in self.queues.items():
                 stack.callback(_drain, name, queue)
             for name, notifier in self.notifiers.items():
                 if isinstance(notifier, Closable):
                     stack.callback(_close_notifier, name, notifier.close)
+
+    def _mark_written(self) -> None:
+        """Keep what the background writers have written by now, so that the next process need not write it again."""
+        for name, pipeline in self.pipelines.items():
+            if pipeline.sinks is not None and pipeline.sinks:
+                with suppress(StoreError):
+                    self.store.mark_written(name, pipeline.sinks.written())
 
 
 def assemble(

@@ -16,7 +16,7 @@ from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.system.internal_error import internal_error
-from tsdiff_monitor.timeseries.frame import Group
+from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["track_absences"]
 
@@ -39,10 +39,14 @@ def track_absences(
             last_seen[group] = max(times)
     at = pd.DatetimeIndex([end])
     found: list[Outcome] = []
+    errors: list[tuple[str, TsdiffError]] = []
     try:
         for group, last in last_seen.items():
             if end - last - monitor.step >= forget_after:
-                found += _expired(monitor, group, states[group])
+                try:
+                    found += _expired(monitor, group, states[group])
+                except Exception as error:  # one group must not stop the others
+                    errors.append((group_name(group), _known(error, monitor)))
         if config.absent_after is not None:
             changes = absences(
                 monitor.name,
@@ -56,9 +60,8 @@ def track_absences(
             )
             found += [Outcome(change.event.group, [change]) for change in changes]
     except Exception as error:  # what was scored must be committed all the same
-        known = error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name)
-        return [], [("absences", known)]
-    return found, []
+        errors.append(("absences", _known(error, monitor)))
+    return found, errors
 
 
 def _expired(monitor: Monitor, group: Group, state: GroupState) -> list[Outcome]:
@@ -67,3 +70,7 @@ def _expired(monitor: Monitor, group: Group, state: GroupState) -> list[Outcome]
     tracker = EventTracker(monitor.config.events, monitor.name, group, memory)
     changes = tracker.expire()
     return [Outcome(group, changes, None, tracker.state.to_json())] if changes else []
+
+
+def _known(error: Exception, monitor: Monitor) -> TsdiffError:
+    return error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name)

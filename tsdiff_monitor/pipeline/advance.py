@@ -59,13 +59,13 @@ def advance(
     states: Mapping[Group, GroupState],
     also: Sequence[Outcome] = (),
     seen: Mapping[Group, pd.Timestamp] | None = None,
-    written: pd.Timestamp | None = None,
+    written: Mapping[Group, pd.Timestamp] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Advanced:
     """Score the tasks, take the scores into events, and commit all of it with the outcomes ``also`` found.
 
-    ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value; ``written``: up to
-    where writers have the scores; ``clock`` bounds the time
+    ``states``: what the groups' last rows left; ``seen``: groups' newest rows with a value; ``written``: the
+    newest row of each group whose scores the writers have, None without writers; ``clock`` bounds the time
     for explanations. A group that fails is among the errors and stops no other.
     """
     done, budget = Advanced(), TimeBudget(clock)
@@ -91,10 +91,10 @@ def advance(
             where = group_name(task.group)
             done.errors.append(("explanation", internal_error(error, monitor=monitor.name, group=where)))
         followed[task.group] = one
-    outcomes = [
-        Outcome(one.group, one.changes, _newest(one, states), one.tracker, len(one.scores)) for one in followed.values()
-    ] + list(also)
+    outcomes = [_outcome(one, states) for one in followed.values()] + list(also)
     details = _Details(monitor, models, store, followed, done.errors)
+    if written is None:  # there is no writer
+        written = {one.group: one.last for one in followed.values()}
     committed = commit_outcomes(monitor, store, outcomes, seen=seen, written=written, annotate=details)
     stored = {one.group for one in committed.outcomes if one.last is not None}
     done.followed = [one for group, one in followed.items() if group in stored]
@@ -103,10 +103,11 @@ def advance(
     return done
 
 
-def _newest(one: Followed, states: Mapping[Group, GroupState]) -> pd.Timestamp:
-    """The newest row scored, now or before: rows that are scored again may end earlier."""
-    before = states[one.group].last_scored if one.group in states else None
-    return one.last if before is None else max(one.last, before)
+def _outcome(one: Followed, states: Mapping[Group, GroupState]) -> Outcome:
+    """The part of a group in the commit; rows that are scored again may end before the newest one scored."""
+    scored = states[one.group].last_scored if one.group in states else None
+    last = one.last if scored is None else max(one.last, scored)
+    return Outcome(one.group, one.changes, last, one.tracker, one.rows.start - one.rows.step, len(one.scores))
 
 
 def batches(
@@ -161,11 +162,11 @@ class _Details:
 
     def __call__(self, group: Group, change: EventChange, full: bool) -> EventChange:
         config, one = self.monitor.config, self.followed.get(group)
-        if one is None or change.event.kind == ABSENT:  # nothing of it was scored now
-            return dataclasses.replace(change, details=Details(links=linked(config.links, change.event)))
-        if not self.monitor.has_recipients:
-            return change
         try:
+            if one is None or change.event.kind == ABSENT:  # nothing of it was scored now
+                return dataclasses.replace(change, details=Details(links=linked(config.links, change.event)))
+            if not self.monitor.has_recipients:
+                return change
             return annotate(
                 change,
                 self._snapshot(one, change.event) if full else None,

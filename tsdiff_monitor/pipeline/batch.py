@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -68,12 +67,11 @@ class _Run:
 class BatchScorer:
     """Scores groups that share a network together.
 
-    ``at_once``: windows that wait for an answer before more groups are begun, ``started_at_once`` of them each time.
+    ``at_once``: no more groups are begun while so many windows wait for an answer.
     """
 
     models: Models
     at_once: int = _AT_ONCE
-    started_at_once: int = 64
 
     def score(self, tasks: Sequence[ScoreTask]) -> Iterator[Scored | Failed]:
         """One result for each task, in the order of the tasks."""
@@ -82,12 +80,14 @@ class BatchScorer:
         running: list[_Run] = []
         exhausted = False
         while running or not exhausted:
-            while not exhausted and sum(len(run.request.windows) for run in running) < self.at_once:
-                started = [
-                    self._start(position, task, results) for position, task in islice(waiting, self.started_at_once)
-                ]
-                exhausted = not started
-                running.extend(run for run in started if run is not None)
+            pending = sum(len(run.request.windows) for run in running)
+            while not exhausted and pending < self.at_once:
+                position, task = next(waiting, (0, None))
+                if task is None:
+                    exhausted = True
+                elif (run := self._start(position, task, results)) is not None:
+                    running.append(run)
+                    pending += len(run.request.windows)
             running = [run for batch in _batches(running) for run in _answer(batch, results)]
         return (results[position] for position in range(len(tasks)))
 

@@ -60,7 +60,10 @@ class ColdStart:
 
     def has(self, group: Group) -> bool:
         """True if the group has a fallback that can be used."""
-        return self._get(group) is not None
+        try:
+            return self._get(group) is not None
+        except Exception:  # reported where it was wanted
+            return False
 
     def wanted(self, firsts: Mapping[Group, pd.Timestamp], frames: Mapping[Group, Frame]) -> dict[Group, pd.Timestamp]:
         """Of groups without a model, with their first rows to score, those that lack a fallback or have outgrown it.
@@ -118,23 +121,33 @@ class ColdStart:
 
 
 def fit_cold(
-    cold: ColdStart, parts: Parts, wanted: Mapping[Group, pd.Timestamp], clock: Callable[[], float]
+    cold: ColdStart,
+    parts: Parts,
+    firsts: Mapping[Group, pd.Timestamp],
+    frames: Mapping[Group, Frame],
+    clock: Callable[[], float],
 ) -> list[tuple[str, TsdiffError]]:
-    """Fit fallbacks on the rows before those to score; gives what failed.
+    """Fit the fallbacks that are wanted on the rows before those to score (``firsts``); gives what failed.
 
     A group with too little history is left out, without an error. Stops after one ``infer_every``: the groups left over
     have their turn at later ticks.
     """
-    if not wanted:
-        return []
     monitor, errors = cold.monitor, list[tuple[str, TsdiffError]]()
+    wanted: dict[Group, pd.Timestamp] = {}
+    for group, first in firsts.items():
+        try:
+            wanted |= cold.wanted({group: first}, frames)
+        except Exception as error:  # a bug in one group must not stop the others
+            errors.append((group_name(group), _known_error(error, monitor.name)))
+    if not wanted:
+        return errors
     began, budget = clock(), monitor.scheduler.infer_every.total_seconds()
     start = min(cold.span(first)[0] for first in wanted.values())
     try:
         request = monitor.request(start, max(wanted.values()), wanted)
         histories = read_whole(parts.reader, monitor.name, request).frames
     except SourceError as error:  # the rows to score have been read: groups with a model are not held up
-        return [("cold start", error)]
+        return [*errors, ("cold start", error)]
 
     def tasks() -> Iterator[FitTask]:
         for group, first in wanted.items():

@@ -73,7 +73,7 @@ def commit_outcomes(
     outcomes: Sequence[Outcome],
     *,
     seen: Mapping[Group, pd.Timestamp] | None = None,
-    written: pd.Timestamp | None = None,
+    written: Mapping[Group, pd.Timestamp] | None = None,
     annotate: Annotate = lambda _group, change, _full: change,
 ) -> Committed:
     """Commit each group, notified of by itself or as part of an incident. ``seen``: groups' newest rows with a value.
@@ -98,7 +98,7 @@ def commit_outcomes(
             causes: dict[Group | None, Exception] = {}
             try:
                 commit = plan_commit(monitor, left, history, chosen, grouped=grouped, annotate=details, seen=seen or {})
-                store.commit_tick(dataclasses.replace(commit, written=written))
+                store.commit_tick(dataclasses.replace(commit, written=written or {}))
             except PartsError as error:
                 causes = dict(error.causes)
             else:

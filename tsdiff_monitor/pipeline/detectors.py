@@ -11,7 +11,7 @@ from tsdiff_monitor.errors import ModelError, TsdiffError
 from tsdiff_monitor.system.internal_error import internal_error
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
-__all__ = ["Choice", "ModelRef", "Models", "StoredModels", "choose_detectors"]
+__all__ = ["Choice", "ModelRef", "Models", "RememberedModels", "StoredModels", "choose_detectors"]
 
 
 class Models(Protocol):
@@ -28,6 +28,25 @@ class StoredModels(Models, Protocol):
     def exists(self, monitor: str, group: Group) -> bool:
         """True if a model is stored for the group."""
         ...
+
+
+@dataclass
+class RememberedModels:
+    """Models that stay the same from their first use on: for one tick, during which others may be fit."""
+
+    models: StoredModels
+    _detectors: dict[tuple[str, Group, bool], Detector] = field(default_factory=dict)
+
+    def get(self, monitor: str, group: Group, *, cold: bool = False) -> Detector:
+        """The group's model, or its cold start. Raises :class:`ModelError` when there is none that can be used."""
+        key = (monitor, group, cold)
+        if key not in self._detectors:
+            self._detectors[key] = self.models.get(monitor, group, cold=cold)
+        return self._detectors[key]
+
+    def exists(self, monitor: str, group: Group) -> bool:
+        """True if a model is stored for the group, usable or not."""
+        return self.models.exists(monitor, group)
 
 
 @dataclass(frozen=True)

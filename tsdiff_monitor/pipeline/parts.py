@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tsdiff_monitor.models.repository import ModelStore
+from tsdiff_monitor.pipeline.detectors import StoredModels
 from tsdiff_monitor.pipeline.fitting import Fitter
 from tsdiff_monitor.pipeline.score import Scorer
 from tsdiff_monitor.pipeline.sinks import Sinks
@@ -21,6 +22,9 @@ class Parts:
     reader: Reader
     store: Store
     models: ModelStore
+    remembered: StoredModels
+    """The models of one tick: a group has the same detector from its choice to its message, also when it is fit."""
     scorer: Scorer
     fitter: Fitter
     sinks: Sinks
+    writes_at_once: bool = True

@@ -15,6 +15,7 @@ from tsdiff_monitor.delivery.routes import Route
 from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.models.repository import ModelStore
 from tsdiff_monitor.pipeline.batch import BatchScorer
+from tsdiff_monitor.pipeline.detectors import RememberedModels
 from tsdiff_monitor.pipeline.fit import fit_monitor
 from tsdiff_monitor.pipeline.fitting import Fitter, LocalFitter, Progress
 from tsdiff_monitor.pipeline.history import stored_history
@@ -61,14 +62,17 @@ class Pipeline:
 
     @property
     def parts(self) -> Parts:
-        """The parts that a tick works with."""
+        """The parts that one tick works with."""
+        remembered = RememberedModels(self.models)
         return Parts(
             self.reader,
             self.store,
             self.models,
-            self.scorer or BatchScorer(self.models),
+            remembered,
+            self.scorer or BatchScorer(remembered),
             self.fitter,
             self.sinks if self.sinks is not None else DirectSinks(self.writers),
+            writes_at_once=self.sinks is None,
         )
 
     @property

@@ -43,21 +43,19 @@ def plan_tick(
     context_rows: int,
     since: pd.Timestamp | None = None,
     since_by_group: Mapping[Group, pd.Timestamp] | None = None,
-    again_from: pd.Timestamp | None = None,
+    again_from: Mapping[Group, pd.Timestamp] | None = None,
 ) -> TickPlan | None:
     """The plan of a tick at ``now``; None when no row is due.
 
     A group never scored begins at ``since``, by default one ``infer_every`` ago. Missed rows are caught up, at most
-    ``max_catchup`` back unless ``since`` is given. Rows from ``again_from`` on are scored once more where they have
-    been: they may not have come to the writers.
+    ``max_catchup`` back unless ``since`` is given. Rows of a group from ``again_from`` on are scored once more: they
+    may not have come to the writers.
     """
     step = monitor.step
     end = floor_time(now - monitor.offset, step)
     oldest = end - pd.Timedelta(monitor.max_catchup) if since is None else floor_time(since, step)
-    next_rows = {group: time + step for group, time in last_scored.items()}
-    if again_from is not None:
-        next_rows = {group: min(time, again_from) for group, time in next_rows.items()}
-    due = {group: max(time, oldest) for group, time in next_rows.items()}
+    again = again_from or {}
+    due = {group: max(min(time + step, again.get(group, time + step)), oldest) for group, time in last_scored.items()}
     context = step * context_rows
     # A group that went away must not make every later tick read back to its last row: the others say what to read.
     recent = max(due.values(), default=oldest) - context

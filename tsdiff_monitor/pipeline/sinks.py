@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import pandas as pd
 from tsdiff_monitor.errors import TsdiffError, WriteError
 from tsdiff_monitor.plugins import Writer
 from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.timeseries.frame import Group
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
 __all__ = ["DirectSinks", "Sinks"]
@@ -19,27 +20,26 @@ Errors = list[tuple[str, TsdiffError]]
 
 
 class Sinks(Protocol):
-    """Takes the scores of a tick."""
+    """Takes the scores of a monitor's ticks."""
 
     def __bool__(self) -> bool:
         """True if there is any writer."""
         ...
 
-    @property
-    def is_new(self) -> bool:
-        """True before the first tick of a process: what the last one scored may not have been written."""
+    def has_taken(self, group: Group) -> bool:
+        """True if this process has handed over rows of the group: what is not written yet then waits here."""
         ...
 
-    @property
-    def written(self) -> pd.Timestamp | None:
-        """The end of the newest tick all of whose scores are with the writers; None while nothing is known."""
+    def written(self) -> Mapping[Group, pd.Timestamp]:
+        """The newest row of each group whose scores all writers have taken or refused, in this process."""
         ...
 
-    def write(self, batches: Iterable[ScoreBatch], until: pd.Timestamp) -> Errors:
-        """Pass on the batches of the tick that ends at ``until``; gives what failed, by writer.
+    def retain(self, groups: Collection[Group]) -> None:
+        """Forget what is known of all other groups."""
+        ...
 
-        Raises nothing that a writer raises.
-        """
+    def write(self, batches: Iterable[ScoreBatch]) -> Errors:
+        """Pass the batches on; gives what failed, by writer. Raises nothing that a writer raises."""
         ...
 
 
@@ -48,23 +48,33 @@ class DirectSinks:
     """Writes at once, one writer after the other: for runs that wait for their writers anyway."""
 
     writers: Mapping[str, Writer] = field(default_factory=dict)
-    is_new: bool = True
-    written: pd.Timestamp | None = None
+    _written: dict[Group, pd.Timestamp] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.writers)
 
-    def write(self, batches: Iterable[ScoreBatch], until: pd.Timestamp) -> Errors:
-        """Pass the batches to each writer; a failure of one stops neither the others nor its next batch."""
-        kept: Sequence[ScoreBatch] = list(batches)
+    def has_taken(self, group: Group) -> bool:
+        """True if rows of the group were written."""
+        return group in self._written
+
+    def written(self) -> Mapping[Group, pd.Timestamp]:
+        """The newest row of each group that was written."""
+        return dict(self._written)
+
+    def retain(self, groups: Collection[Group]) -> None:
+        """Forget what was written of all other groups."""
+        self._written = {group: time for group, time in self._written.items() if group in groups}
+
+    def write(self, batches: Iterable[ScoreBatch]) -> Errors:
+        """Pass each batch to all writers; a failure of one stops neither the others nor its next batch."""
         errors: Errors = []
-        for name, writer in self.writers.items():
-            for batch in kept:
+        for batch in batches:
+            for name, writer in self.writers.items():
                 try:
                     writer.write(batch)
                 except WriteError as error:
                     errors.append((f"writer {name}", error))
                 except Exception as error:  # a writer may be anybody's code
                     errors.append((f"writer {name}", internal_error(error, monitor=batch.monitor, writer=name)))
-        self.written = until
+            self._written[batch.group] = batch.frame.end - batch.frame.step
         return errors

@@ -24,6 +24,7 @@ from tsdiff_monitor.pipeline.plan import plan_tick
 from tsdiff_monitor.pipeline.read import newest_rows, read_rows
 from tsdiff_monitor.pipeline.results import TickResult
 from tsdiff_monitor.pipeline.score import make_tasks
+from tsdiff_monitor.pipeline.sinks import Sinks
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
@@ -57,10 +58,9 @@ def tick(
     cold = ColdStart.of(monitor, models) if cold_start else None
     scored = {group: state.last_scored for group, state in states.items() if state.last_scored is not None}
     context_rows = max(monitor.model.window, 0 if cold is None else cold.config.window)
-    written = store.written(monitor.name) if parts.sinks else None
     plan = plan_tick(
         monitor, scored, now, context_rows=context_rows, since=since, since_by_group=since_by_group,
-        again_from=written if parts.sinks.is_new else None,
+        again_from=_unwritten(monitor, parts.sinks, states),
     )  # fmt: skip
     if plan is None:
         return TickResult()
@@ -75,7 +75,7 @@ def tick(
         share = share_of(allowed, _known(monitor, states, rows.frames, plan.end))
     else:
         share = allowed / max(len(groups), 1)
-    tasks, failures, warnings = make_tasks(monitor, models, chosen, rows.frames, firsts, share)
+    tasks, failures, warnings = make_tasks(monitor, parts.remembered, chosen, rows.frames, firsts, share)
     result.warnings += tuple(warnings)
     result.errors.extend((group_name(failure.group), failure.error) for failure in failures)
     seen = newest_rows(rows.frames)
@@ -83,22 +83,36 @@ def tick(
     result.errors.extend(errors)
     done = advance(
         monitor, tasks,
-        models=models, scorer=parts.scorer, store=store, states=states, also=gone, seen=seen, clock=clock,
-        written=plan.start if parts.sinks and written is None else parts.sinks.written,
+        models=parts.remembered, scorer=parts.scorer, store=store, states=states, also=gone, seen=seen, clock=clock,
+        written=parts.sinks.written() if parts.sinks else None,
     )  # fmt: skip
     result.changes, result.rows, result.groups = done.changes, done.rows, len(done.followed)
     result.errors.extend(done.errors)
     if parts.sinks:
-        new = batches(monitor, done.followed, models, result.errors)
-        result.errors.extend(parts.sinks.write(new, plan.end))
-        if parts.sinks.written == plan.end:  # at once; otherwise the next tick knows
-            result.errors.extend(_mark_written(monitor, store, plan.end))
+        parts.sinks.retain(states.keys() | rows.frames.keys())
+        new = batches(monitor, done.followed, parts.remembered, result.errors)
+        result.errors.extend(parts.sinks.write(new))
+        if parts.writes_at_once:  # otherwise the next tick's commit knows
+            result.errors.extend(_mark_written(monitor, store, parts.sinks.written()))
     return result
 
 
-def _mark_written(monitor: Monitor, store: Store, until: pd.Timestamp) -> list[tuple[str, TsdiffError]]:
+def _unwritten(monitor: Monitor, sinks: Sinks, states: Mapping[Group, GroupState]) -> dict[Group, pd.Timestamp] | None:
+    """The first row of each group that the process before may have committed and not written."""
+    if not sinks:
+        return None
+    return {
+        group: state.last_written + monitor.step
+        for group, state in states.items()
+        if state.last_written is not None and not sinks.has_taken(group)
+    }
+
+
+def _mark_written(
+    monitor: Monitor, store: Store, written: Mapping[Group, pd.Timestamp]
+) -> list[tuple[str, TsdiffError]]:
     try:
-        store.mark_written(monitor.name, until)
+        store.mark_written(monitor.name, written)
     except StoreError as error:  # the rows are written once more by the next process
         return [("writers", error)]
     return []
@@ -114,13 +128,13 @@ def _chosen(
     clock: Callable[[], float],
 ) -> dict[Group, ModelRef]:
     """The model of each group that has one, else its cold start; groups without a model are in ``result``."""
-    choice = choose_detectors(parts.models, monitor.name, firsts)
+    choice = choose_detectors(parts.remembered, monitor.name, firsts)
     result.without_model.extend(choice.missing)
     result.errors.extend((group_name(group), error) for group, error in choice.refused)
     found = dict(choice.found)
     if cold is not None:
         missing = {group: first for group, first in firsts.items() if group not in found}
-        result.errors.extend(fit_cold(cold, parts, cold.wanted(missing, frames), clock))
+        result.errors.extend(fit_cold(cold, parts, missing, frames, clock))
         result.cold_start.extend(group for group in missing if cold.has(group))
         found |= {group: ModelRef(monitor.name, group, cold=True) for group in result.cold_start}
     return {group: found[group] for group in firsts if group in found}

@@ -19,15 +19,16 @@ from tsdiff_monitor.timeseries.frame import Group, group_name
 __all__ = ["Commits", "PartsError"]
 
 _WRITTEN = (
-    "INSERT INTO written (monitor, until) VALUES (?, ?) "
-    "ON CONFLICT (monitor) DO UPDATE SET until = max(until, excluded.until)"
+    "UPDATE groups SET last_written = ?1 WHERE monitor = ?2 AND labels = ?3 AND coalesce(last_written < ?1, TRUE)"
 )
 _UPSERT = (
-    "INSERT INTO groups (monitor, labels, last_scored, first_scored, last_seen, tracker) VALUES (?, ?, ?, ?, ?, ?) "
+    "INSERT INTO groups (monitor, labels, last_scored, first_scored, last_seen, tracker, last_written) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (monitor, labels) DO UPDATE SET last_scored = coalesce(excluded.last_scored, last_scored),"
     " first_scored = coalesce(first_scored, excluded.first_scored),"
     " last_seen = max(coalesce(last_seen, excluded.last_seen), coalesce(excluded.last_seen, last_seen)),"
-    " tracker = coalesce(excluded.tracker, tracker)"
+    " tracker = coalesce(excluded.tracker, tracker),"
+    " last_written = coalesce(last_written, excluded.last_written)"
 )
 
 
@@ -73,9 +74,8 @@ class Commits:
                 causes[None] = error
             if causes:
                 raise PartsError(causes)
-            if commit.written is not None:
-                connection.execute(_WRITTEN, (commit.monitor, ns_of(commit.written)))
             connection.executemany(_UPSERT, rows)
+            connection.executemany(_WRITTEN, _written(commit.monitor, commit.written))
             known = stored.keys() | {row[1] for row in rows if row[2] is not None}
             connection.executemany(
                 "UPDATE groups SET last_seen = ?1 WHERE monitor = ?2 AND labels = ?3 AND "
@@ -87,10 +87,11 @@ class Commits:
                 ],
             )
 
-    def mark_written(self, monitor: str, until: pd.Timestamp) -> None:
-        """Keep that the scores of the rows before ``until`` are with the monitor's writers."""
-        with self._database.transaction() as connection:
-            connection.execute(_WRITTEN, (monitor, ns_of(until)))
+    def mark_written(self, monitor: str, written: Mapping[Group, pd.Timestamp]) -> None:
+        """Keep the newest row of each group whose scores the monitor's writers have."""
+        if written:
+            with self._database.transaction() as connection:
+                connection.executemany(_WRITTEN, _written(monitor, written))
 
     def commit(
         self,
@@ -119,15 +120,16 @@ class Commits:
     def _row(self, commit: TickCommit, part: GroupCommit, stored: Mapping[str, int | None]) -> tuple[Any, ...]:
         """The row of a group, as a parameter of ``_UPSERT``."""
         labels, last = labels_text(part.group), None if part.last is None else ns_of(part.last)
-        before = stored.get(labels)
-        if last is not None and before is not None and before > last:
+        newest = stored.get(labels)
+        if last is not None and newest is not None and newest > last:
             raise StoreError(
                 f"{self._database.path}: group {group_name(part.group)} of monitor {commit.monitor} is already scored "
-                f"up to {time_of(before).isoformat()}, later than {time_of(last).isoformat()}; "
+                f"up to {time_of(newest).isoformat()}, later than {time_of(last).isoformat()}; "
                 "run one tsdiff-monitor per storage path"
             )
         tracker = None if part.tracker is None else json.dumps(part.tracker, separators=(",", ":"))
-        return commit.monitor, labels, last, last, last, tracker
+        before = None if part.before is None else ns_of(part.before)
+        return commit.monitor, labels, last, last, last, tracker, before
 
     def _save_changes(
         self,
@@ -182,6 +184,10 @@ class Commits:
 def _stored(connection: sqlite3.Connection, monitor: str) -> dict[str, int | None]:
     """The newest row scored of each stored group, by its labels."""
     return dict(connection.execute("SELECT labels, last_scored FROM groups WHERE monitor = ?", (monitor,)))
+
+
+def _written(monitor: str, written: Mapping[Group, pd.Timestamp]) -> list[tuple[int, str, str]]:
+    return [(ns_of(time), monitor, labels_text(group)) for group, time in written.items()]
 
 
 def _raise_of_database(error: Exception) -> None:

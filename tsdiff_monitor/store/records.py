@@ -16,12 +16,13 @@ __all__ = ["Delivery", "GroupCommit", "GroupState", "TickCommit", "Undelivered"]
 
 @dataclass(frozen=True)
 class GroupState:
-    """A group's progress: the newest row scored, the event logic's memory, and the newest row with a value that was
-    read; all None for a new group."""
+    """A group's progress: the newest row scored, the event logic's memory, the newest row with a value that was
+    read, and the newest one whose scores the writers have for sure; all None for a new group."""
 
     last_scored: pd.Timestamp | None
     tracker_json: dict[str, Any] | None
     last_seen: pd.Timestamp | None = None
+    last_written: pd.Timestamp | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class GroupCommit:
     changes: Sequence[EventChange]
     last: pd.Timestamp | None = None
     tracker: Mapping[str, Any] | None = None
+    before: pd.Timestamp | None = None
+    """The row before the first one scored: of a new group, up to where there is nothing to write."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ class TickCommit:
     """Everything that one tick of a monitor leaves: ``parts`` of groups, changes of incidents that they ``share``.
 
     ``recipients``: by a change's key, the notifiers that it goes to. ``seen``: the newest row with a value of each
-    group that was read. ``written``: the scores of earlier rows are with the monitor's writers; None leaves what is
-    stored.
+    group that was read. ``written``: of each group, the newest row whose scores the writers have.
     """
 
     monitor: str
@@ -51,7 +53,7 @@ class TickCommit:
     shared: Sequence[EventChange] = ()
     recipients: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seen: Mapping[Group, pd.Timestamp] = field(default_factory=dict)
-    written: pd.Timestamp | None = None
+    written: Mapping[Group, pd.Timestamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -132,14 +132,12 @@ _LOOK_UPS = (
     ) WITHOUT ROWID""",
 )
 
-_WRITTEN = (
-    """CREATE TABLE written (
-        monitor TEXT NOT NULL PRIMARY KEY,
-        until INTEGER NOT NULL      -- the scores of earlier rows are with the monitor's writers
-    ) WITHOUT ROWID""",
+_LAST_WRITTEN = (
+    "ALTER TABLE groups ADD COLUMN last_written INTEGER",  # the newest row whose scores the writers have for sure
+    "UPDATE groups SET last_written = last_scored",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS, _WRITTEN)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS, _LAST_WRITTEN)
 """Entry ``n`` turns a store of version ``n`` into one of version ``n + 1``."""
 
 

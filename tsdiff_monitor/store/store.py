@@ -63,7 +63,7 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
     def group_state(self, monitor: str, group: Group) -> GroupState:
         """The state that the newest :meth:`commit` of this group left."""
         rows = self._database.read(
-            "SELECT last_scored, tracker, last_seen FROM groups WHERE monitor = ? AND labels = ?",
+            "SELECT last_scored, tracker, last_seen, last_written FROM groups WHERE monitor = ? AND labels = ?",
             (monitor, labels_text(group)),
         )
         return _state(*rows[0]) if rows else GroupState(None, None)
@@ -71,7 +71,9 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
     def group_states(self, monitor: str) -> dict[Group, GroupState]:
         """:meth:`group_state` of every stored group of the monitor, sorted by labels."""
         rows = self._database.read(
-            "SELECT labels, last_scored, tracker, last_seen FROM groups WHERE monitor = ? ORDER BY labels", (monitor,)
+            "SELECT labels, last_scored, tracker, last_seen, last_written FROM groups "
+            "WHERE monitor = ? ORDER BY labels",
+            (monitor,),
         )
         return {group_of(labels): _state(*state) for labels, *state in rows}
 
@@ -82,11 +84,6 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
             (monitor,),
         )
         return {group_of(labels): time_of(last) for labels, last in rows}
-
-    def written(self, monitor: str) -> pd.Timestamp | None:
-        """Up to where (exclusive) the monitor's writers have the scores for sure; None where nothing is known."""
-        rows = self._database.read("SELECT until FROM written WHERE monitor = ?", (monitor,))
-        return time_of(rows[0][0]) if rows else None
 
     def watched_since(self, monitor: str) -> pd.Timestamp | None:
         """The newest row of the monitor's very first commit, of a group known or forgotten; None before it."""
@@ -151,7 +148,6 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
                 return gone
 
 
-def _state(last: int | None, tracker: str | None, seen: int | None) -> GroupState:
-    times = (None if time is None else time_of(time) for time in (last, seen))
-    last_scored, last_seen = times
-    return GroupState(last_scored, None if tracker is None else json.loads(tracker), last_seen)
+def _state(last: int | None, tracker: str | None, seen: int | None, written: int | None) -> GroupState:
+    last_scored, last_seen, last_written = (None if time is None else time_of(time) for time in (last, seen, written))
+    return GroupState(last_scored, None if tracker is None else json.loads(tracker), last_seen, last_written)
