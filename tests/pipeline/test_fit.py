@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tsdiff_monitor.errors import DataError, OutputError, SourceError
 from tsdiff_monitor.pipeline.pipeline import Pipeline
+from tsdiff_monitor.plugins import Reading, ReadRequest
 from tsdiff_monitor.testing import MemoryReader, example_change, example_frame
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
@@ -165,6 +167,25 @@ def test_a_model_that_cannot_be_stored_is_an_error_of_its_group(
     assert isinstance(error, OutputError)
     assert str(folder) in str(error)
     assert result.fitted == [WEB_2]
+
+
+def test_rows_are_let_go_of_group_by_group(make_pipeline: MakePipeline, histories: Frames) -> None:
+    """While the last group is fit, only its own rows are in memory: a fit of thousands needs those of all only once."""
+    read: list[weakref.ref[Frame]] = []
+
+    class Fresh(MemoryReader):
+        def read(self, request: ReadRequest) -> Reading:
+            frames = {group: frame.rows(0, len(frame)) for group, frame in histories.items()}
+            read.extend(weakref.ref(frame) for frame in frames.values())
+            return Reading(frames)
+
+    alive: dict[Group, int] = {}
+
+    def count(group: Group, done: int, total: int) -> None:
+        alive[group] = sum(frame() is not None for frame in read)
+
+    assert not make_pipeline(Fresh(histories), bare=True).fit(end_of(histories), progress=count).errors
+    assert alive[WEB_1] <= 2 and alive[WEB_2] <= 1, alive
 
 
 class Portioned(MemoryReader):

@@ -13,7 +13,7 @@ from tsdiff_monitor.checks.findings import Finding, findings
 from tsdiff_monitor.checks.measures import Measures, measured
 from tsdiff_monitor.errors import SourceError, TsdiffError
 from tsdiff_monitor.pipeline.pipeline import Pipeline
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import floor_time, group_name
 
 __all__ = ["Examined", "examine"]
@@ -46,11 +46,8 @@ def examine(
             frames = {group: frame for group, frame in reading.frames.items() if frame.observed.any()}
             several = len(frames) > 1
             measures = measured(frames, {group: group_name(group) if several else "" for group in frames})
-        except TsdiffError as error:
-            yield Examined(pipeline.name, query.name, clock() - began, error=error)
-            continue
         except Exception as error:  # a reader may be third-party code
-            failure = internal_error(error, monitor=pipeline.name, query=query.name)
+            failure = known_error(error, monitor=pipeline.name, query=query.name)
             yield Examined(pipeline.name, query.name, clock() - began, error=failure)
             continue
         partial = SourceError("the source gave only part of an answer", reason="partial") if reading.partial else None

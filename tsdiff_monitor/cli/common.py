@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from tsdiff_monitor.errors import OutputError, TsdiffError
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,10 +70,8 @@ def collecting(errors: Errors, where: str) -> Iterator[None]:
     """Add what stops the block to ``errors``: one bad monitor must not stop the others."""
     try:
         yield
-    except TsdiffError as error:
-        errors.append((where, error))
     except Exception as error:  # plug-ins may be anybody's code
-        errors.append((where, internal_error(error, where=where)))
+        errors.append((where, known_error(error, where=where)))
 
 
 def report_errors(errors: Errors) -> None:

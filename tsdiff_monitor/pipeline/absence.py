@@ -15,7 +15,7 @@ from tsdiff_monitor.pipeline.commit import Outcome
 from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["track_absences"]
@@ -46,7 +46,7 @@ def track_absences(
                 try:
                     found += _expired(monitor, group, states[group])
                 except Exception as error:  # one group must not stop the others
-                    errors.append((group_name(group), _known(error, monitor)))
+                    errors.append((group_name(group), known_error(error, monitor=monitor.name)))
         if config.absent_after is not None:
             changes = absences(
                 monitor.name,
@@ -60,7 +60,7 @@ def track_absences(
             )
             found += [Outcome(change.event.group, [change]) for change in changes]
     except Exception as error:  # what was scored must be committed all the same
-        errors.append(("absences", _known(error, monitor)))
+        errors.append(("absences", known_error(error, monitor=monitor.name)))
     return found, errors
 
 
@@ -70,7 +70,3 @@ def _expired(monitor: Monitor, group: Group, state: GroupState) -> list[Outcome]
     tracker = EventTracker(monitor.config.events, monitor.name, group, memory)
     changes = tracker.expire()
     return [Outcome(group, changes, None, tracker.state.to_json())] if changes else []
-
-
-def _known(error: Exception, monitor: Monitor) -> TsdiffError:
-    return error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name)

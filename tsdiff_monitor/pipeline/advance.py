@@ -27,7 +27,7 @@ from tsdiff_monitor.pipeline.score import Failed, Scorer, ScoreTask
 from tsdiff_monitor.scoring.rules import flagged, outside
 from tsdiff_monitor.store.records import GroupState
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import ScoreBatch, Scores
 
@@ -88,8 +88,7 @@ def advance(
             changes = explained(detector, task.frame, one.changes, score, earlier=store.event, budget=budget)
             one = dataclasses.replace(one, changes=changes)
         except Exception as error:  # an event without an explanation is better than none
-            where = group_name(task.group)
-            done.errors.append(("explanation", internal_error(error, monitor=monitor.name, group=where)))
+            done.errors.append(("explanation", _failure(monitor, task.group, error)[1]))
         followed[task.group] = one
     outcomes = [_outcome(one, states) for one in followed.values()] + list(also)
     details = _Details(monitor, models, store, followed, done.errors)
@@ -143,9 +142,7 @@ def _excluded(monitor: Monitor) -> Callable[[Group, pd.DatetimeIndex], np.ndarra
 
 def _failure(monitor: Monitor, group: Group, error: Exception) -> tuple[str, TsdiffError]:
     where = group_name(group)
-    if not isinstance(error, TsdiffError):
-        error = internal_error(error, monitor=monitor.name, group=where)
-    return where, error
+    return where, known_error(error, monitor=monitor.name, group=where)
 
 
 @dataclass
@@ -177,8 +174,7 @@ class _Details:
         except Exception as error:  # a message without a picture is better than none
             if group not in self.failed:  # one report is enough
                 self.failed.add(group)
-                where = group_name(group)
-                self.errors.append(("details", internal_error(error, monitor=self.monitor.name, group=where)))
+                self.errors.append(("details", _failure(self.monitor, group, error)[1]))
             return change
 
     def _snapshot(self, one: Followed, event: Event) -> Snapshot | None:

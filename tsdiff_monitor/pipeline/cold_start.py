@@ -17,13 +17,14 @@ from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.errors import DataError, ModelError, SourceError, TsdiffError
 from tsdiff_monitor.models.repository import ModelStore
-from tsdiff_monitor.pipeline.fitting import FitTask, Fitted
+from tsdiff_monitor.pipeline.fitting import FitTask, Fitted, Fitter
 from tsdiff_monitor.pipeline.history import stored_history
 from tsdiff_monitor.pipeline.monitor import Monitor
-from tsdiff_monitor.pipeline.parts import Parts
 from tsdiff_monitor.pipeline.read import read_whole
 from tsdiff_monitor.pipeline.shared_fit import stored_network
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.plugins import Reader
+from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
 __all__ = ["HISTORY_ROWS", "LEAST_ROWS", "ColdStart", "fit_cold"]
@@ -122,9 +123,12 @@ class ColdStart:
 
 def fit_cold(
     cold: ColdStart,
-    parts: Parts,
     firsts: Mapping[Group, pd.Timestamp],
     frames: Mapping[Group, Frame],
+    *,
+    reader: Reader,
+    store: Store,
+    fitter: Fitter,
     clock: Callable[[], float],
 ) -> list[tuple[str, TsdiffError]]:
     """Fit the fallbacks that are wanted on the rows before those to score (``firsts``); gives what failed.
@@ -138,14 +142,14 @@ def fit_cold(
         try:
             wanted |= cold.wanted({group: first}, frames)
         except Exception as error:  # a bug in one group must not stop the others
-            errors.append((group_name(group), _known_error(error, monitor.name)))
+            errors.append((group_name(group), known_error(error, monitor=monitor.name)))
     if not wanted:
         return errors
     began, budget = clock(), monitor.scheduler.infer_every.total_seconds()
     start = min(cold.span(first)[0] for first in wanted.values())
     try:
         request = monitor.request(start, max(wanted.values()), wanted)
-        histories = read_whole(parts.reader, monitor.name, request).frames
+        histories = read_whole(reader, monitor.name, request).frames
     except SourceError as error:  # the rows to score have been read: groups with a model are not held up
         return [*errors, ("cold start", error)]
 
@@ -154,26 +158,22 @@ def fit_cold(
             if group not in histories or clock() - began > budget:
                 continue
             try:
-                history = stored_history(monitor, parts.store, group, histories[group].between(*cold.span(first)))
+                history = stored_history(monitor, store, group, histories[group].between(*cold.span(first)))
                 task = cold.task(group, history)
             except DataError:  # not enough rows yet
                 continue
             except Exception as error:  # a bug in one group must not stop the others
-                errors.append((group_name(group), _known_error(error, monitor.name)))
+                errors.append((group_name(group), known_error(error, monitor=monitor.name)))
                 continue
             if task is not None:
                 yield task
 
-    for outcome in parts.fitter.fit(tasks(), progress=lambda *_: None, clock=clock):
+    for outcome in fitter.fit(tasks(), progress=lambda *_: None, clock=clock):
         if isinstance(outcome, Fitted):
             try:
-                parts.models.put_cold(monitor.name, outcome.task.group, outcome.detector)
+                cold.models.put_cold(monitor.name, outcome.task.group, outcome.detector)
             except Exception as error:  # a disk that is full must not stop the others
-                errors.append((group_name(outcome.task.group), _known_error(error, monitor.name)))
+                errors.append((group_name(outcome.task.group), known_error(error, monitor=monitor.name)))
         elif not isinstance(outcome.error, DataError):  # which says that there are not enough rows yet
             errors.append((group_name(outcome.group), outcome.error))
     return errors
-
-
-def _known_error(error: Exception, monitor: str) -> TsdiffError:
-    return error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor)

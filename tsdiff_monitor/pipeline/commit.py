@@ -23,7 +23,7 @@ from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.store.commits import PartsError
 from tsdiff_monitor.store.records import GroupCommit, TickCommit
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Annotate", "Committed", "Outcome", "commit_outcomes", "plan_commit", "recipients_of"]
@@ -179,10 +179,8 @@ def _joined(monitor: Monitor, outcomes: Sequence[Outcome], history: _History) ->
 
 def _failure(monitor: Monitor, group: Group | None, error: Exception) -> tuple[str, TsdiffError]:
     where = "incidents" if group is None else group_name(group)
-    if isinstance(error, TsdiffError):
-        return where, error
     names = {} if group is None else {"group": where}
-    return where, internal_error(error, monitor=monitor.name, **names)
+    return where, known_error(error, monitor=monitor.name, **names)
 
 
 def _worst(parts: Collection[EventChange]) -> str | None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tsdiff_monitor.detectors.diffusion.config import DiffusionModelConfig
-from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.events.calendars import read_calendars
 from tsdiff_monitor.models.repository import ModelStore, fingerprint
 from tsdiff_monitor.pipeline.fitting import FitTask, Fitted, Fitter, Progress
@@ -22,7 +21,7 @@ from tsdiff_monitor.pipeline.score import Failed
 from tsdiff_monitor.pipeline.shared_fit import shared_network, stored_network
 from tsdiff_monitor.plugins import GroupSelector, Reader, Reading
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, floor_time, group_name
 
 if TYPE_CHECKING:
@@ -62,12 +61,12 @@ def fit_monitor(
     first = floor_time(end - pd.Timedelta(monitor.model.fit_window) if start is None else start, monitor.step)
     fit = _Fit(monitor, models, store, spans or {}, only_missing)
     fit.result.calendar_errors = read_calendars(monitor.config.calendar.values())
-    portions = _portions(monitor, reader, store, first, end) if start is None else None
-    if portions is None:
-        portions = iter([read_whole(reader, monitor.name, monitor.request(first, end))])
-    for reading in portions:
+    in_parts = start is None  # a fit from a time on may go back to before the groups known now
+    for reading in _readings(monitor, reader, store, first, end, in_parts=in_parts):
         fit.result.warnings = tuple(dict.fromkeys((*fit.result.warnings, *reading.warnings)))
-        for outcome in fitter.fit(fit.tasks(dict(reading.frames), progress, clock), progress=progress, clock=clock):
+        frames = dict(reading.frames)
+        del reading  # it holds all rows, of which each group's shall go once it is fit
+        for outcome in fitter.fit(fit.tasks(frames, progress, clock), progress=progress, clock=clock):
             fit.take(outcome)
     fit.result.seconds = clock() - began
     return fit.result
@@ -97,9 +96,12 @@ class _Fit:
                 histories = {group: self._history(group, frames.pop(group)) for group in list(frames)}
                 base = shared_network(monitor, self.models, histories, progress=progress, clock=clock)
             except Exception as error:  # a bug in the network they share must not end the fit without a report
-                known = error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name)
+                known = known_error(error, monitor=monitor.name)
                 result.errors.extend((group_name(group), known) for group in missing)
                 return
+        for group in usable:  # only the shared network needed them
+            frames.pop(group, None)
+            histories.pop(group, None)
         for group in missing:
             try:
                 history = histories.pop(group) if group in histories else self._history(group, frames.pop(group))
@@ -136,9 +138,7 @@ class _Fit:
 
     def _fail(self, group: Group, error: Exception) -> None:
         where = group_name(group)
-        if not isinstance(error, TsdiffError):
-            error = internal_error(error, monitor=self.monitor.name, group=where)
-        self.result.errors.append((where, error))
+        self.result.errors.append((where, known_error(error, monitor=self.monitor.name, group=where)))
 
 
 def _shares(monitor: Monitor) -> bool:
@@ -146,23 +146,20 @@ def _shares(monitor: Monitor) -> bool:
     return isinstance(monitor.model, DiffusionModelConfig) and monitor.model.shared
 
 
-def _portions(
-    monitor: Monitor, reader: Reader, store: Store, start: pd.Timestamp, end: pd.Timestamp
-) -> Iterator[Reading] | None:
-    """Readings of some groups each, where the source can be asked for them; None: all have to be read at once.
+def _readings(
+    monitor: Monitor, reader: Reader, store: Store, start: pd.Timestamp, end: pd.Timestamp, *, in_parts: bool
+) -> Iterator[Reading]:
+    """All rows at once, or of some groups at a time where that may be and the source can be asked for them.
 
-    The groups are those that the store knows and those that have reported of late.
+    The groups are then those that the store knows and those that have reported of late.
     """
-    if not (isinstance(reader, GroupSelector) and reader.selects_groups) or _shares(monitor):
-        return None
-    recent = read_whole(reader, monitor.name, monitor.request(end - monitor.step * monitor.model.window, end))
-    if not reader.selects_groups:  # some readers know only when they have been asked
-        return None
-    known = sorted({*store.groups(monitor.name), *recent.frames})
-    if len(known) <= _AT_ONCE:
-        return None
-    del recent
-    return (
-        read_whole(reader, monitor.name, monitor.request(start, end, known[at : at + _AT_ONCE]))
-        for at in range(0, len(known), _AT_ONCE)
-    )
+    if in_parts and not _shares(monitor) and isinstance(reader, GroupSelector) and reader.selects_groups:
+        recent = read_whole(reader, monitor.name, monitor.request(end - monitor.step * monitor.model.window, end))
+        known = sorted({*store.groups(monitor.name), *recent.frames})
+        del recent
+        # some readers know only once asked whether they can leave groups out
+        if reader.selects_groups and len(known) > _AT_ONCE:
+            for at in range(0, len(known), _AT_ONCE):
+                yield read_whole(reader, monitor.name, monitor.request(start, end, known[at : at + _AT_ONCE]))
+            return
+    yield read_whole(reader, monitor.name, monitor.request(start, end))

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from tsdiff_monitor.detectors.config import ModelConfig
 from tsdiff_monitor.detectors.protocol import Detector
 from tsdiff_monitor.detectors.registry import fit_detector
-from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.pipeline.score import Failed
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 
 if TYPE_CHECKING:
@@ -75,10 +74,8 @@ class LocalFitter:
                     progress=lambda done, total, group=task.group: progress(group, done, total),  # type: ignore[misc]
                     clock=clock,
                 )
-            except TsdiffError as error:
-                yield Failed(task.group, error)
             except Exception as error:  # a bug in one group must not stop the others
                 where = group_name(task.group)
-                yield Failed(task.group, internal_error(error, monitor=task.monitor, group=where))
+                yield Failed(task.group, known_error(error, monitor=task.monitor, group=where))
             else:
                 yield Fitted(task, detector)

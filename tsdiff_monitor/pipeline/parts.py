@@ -27,4 +27,3 @@ class Parts:
     scorer: Scorer
     fitter: Fitter
     sinks: Sinks
-    writes_at_once: bool = True

@@ -72,7 +72,6 @@ class Pipeline:
             self.scorer or BatchScorer(remembered),
             self.fitter,
             self.sinks if self.sinks is not None else DirectSinks(self.writers),
-            writes_at_once=self.sinks is None,
         )
 
     @property

@@ -12,7 +12,7 @@ from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.pipeline.detectors import ModelRef, Models
 from tsdiff_monitor.pipeline.monitor import Monitor
 from tsdiff_monitor.scoring.rules import Rule
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Frame, Group, group_name
 from tsdiff_monitor.timeseries.scores import Scores
 from tsdiff_monitor.timeseries.selection import align_metrics, strip_empty_rows
@@ -78,9 +78,7 @@ class LocalScorer:
 
 def failed(task: ScoreTask, error: Exception) -> Failed:
     """The failure of a task; a bug becomes an internal error without its text."""
-    if not isinstance(error, TsdiffError):
-        error = internal_error(error, monitor=task.model.monitor, group=group_name(task.group))
-    return Failed(task.group, error)
+    return Failed(task.group, known_error(error, monitor=task.model.monitor, group=group_name(task.group)))
 
 
 def make_tasks(
@@ -104,11 +102,7 @@ def make_tasks(
             first = max(frame.row(firsts[group]), 0)
             task = ScoreTask(group, frame, first, reference, alarms_per_week, monitor.rules(frame.series))
         except Exception as error:  # one group must not stop the others
-            where = group_name(group)
-            known = (
-                error if isinstance(error, TsdiffError) else internal_error(error, monitor=monitor.name, group=where)
-            )
-            failures.append(Failed(group, known))
+            failures.append(Failed(group, known_error(error, monitor=monitor.name, group=group_name(group))))
             continue
         warnings.extend(f"group {group_name(group)}: {text}" for text in unmatched)
         if first < len(frame):

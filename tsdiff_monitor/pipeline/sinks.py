@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pandas as pd
 
-from tsdiff_monitor.errors import TsdiffError, WriteError
+from tsdiff_monitor.errors import TsdiffError
 from tsdiff_monitor.plugins import Writer
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Group
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
@@ -21,6 +21,9 @@ Errors = list[tuple[str, TsdiffError]]
 
 class Sinks(Protocol):
     """Takes the scores of a monitor's ticks."""
+
+    writes_at_once: ClassVar[bool]
+    """True if :meth:`written` already knows of a batch when :meth:`write` returns."""
 
     def __bool__(self) -> bool:
         """True if there is any writer."""
@@ -49,6 +52,7 @@ class DirectSinks:
 
     writers: Mapping[str, Writer] = field(default_factory=dict)
     _written: dict[Group, pd.Timestamp] = field(default_factory=dict)
+    writes_at_once: ClassVar[bool] = True
 
     def __bool__(self) -> bool:
         return bool(self.writers)
@@ -72,9 +76,7 @@ class DirectSinks:
             for name, writer in self.writers.items():
                 try:
                     writer.write(batch)
-                except WriteError as error:
-                    errors.append((f"writer {name}", error))
                 except Exception as error:  # a writer may be anybody's code
-                    errors.append((f"writer {name}", internal_error(error, monitor=batch.monitor, writer=name)))
+                    errors.append((f"writer {name}", known_error(error, monitor=batch.monitor, writer=name)))
             self._written[batch.group] = batch.frame.end - batch.frame.step
         return errors

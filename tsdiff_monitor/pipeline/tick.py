@@ -7,7 +7,8 @@ Each step takes values and gives values; the middle ones are in ``pipeline/advan
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -69,13 +70,16 @@ def tick(
     result.calendar_errors = read_calendars(monitor.config.calendar.values())
     firsts = {group: first for group, first in rows.firsts.items() if groups is None or group in groups}
     result.without_model.extend(group for group in rows.frames if group not in firsts)
-    chosen = _chosen(monitor, parts, cold, rows.frames, firsts, result, clock)
+    chosen = _chosen(parts, monitor.name, cold, rows.frames, firsts, clock)
+    result.without_model.extend(chosen.missing)
+    result.cold_start.extend(chosen.cold)
+    result.errors.extend(chosen.errors)
     allowed = monitor.config.alarms_per_week
     if groups is None:
         share = share_of(allowed, _known(monitor, states, rows.frames, plan.end))
     else:
         share = allowed / max(len(groups), 1)
-    tasks, failures, warnings = make_tasks(monitor, parts.remembered, chosen, rows.frames, firsts, share)
+    tasks, failures, warnings = make_tasks(monitor, parts.remembered, chosen.models, rows.frames, firsts, share)
     result.warnings += tuple(warnings)
     result.errors.extend((group_name(failure.group), failure.error) for failure in failures)
     seen = newest_rows(rows.frames)
@@ -92,7 +96,7 @@ def tick(
         parts.sinks.retain(states.keys() | rows.frames.keys())
         new = batches(monitor, done.followed, parts.remembered, result.errors)
         result.errors.extend(parts.sinks.write(new))
-        if parts.writes_at_once:  # otherwise the next tick's commit knows
+        if parts.sinks.writes_at_once:  # otherwise the next tick's commit knows
             result.errors.extend(_mark_written(monitor, store, parts.sinks.written()))
     return result
 
@@ -118,26 +122,37 @@ def _mark_written(
     return []
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """The model of each group that has one, else its fallback (``cold``); ``missing`` are the groups to fit."""
+
+    models: Mapping[Group, ModelRef]
+    missing: Sequence[Group]
+    cold: Sequence[Group]
+    errors: Sequence[tuple[str, TsdiffError]]
+
+
 def _chosen(
-    monitor: Monitor,
     parts: Parts,
+    monitor: str,
     cold: ColdStart | None,
     frames: Mapping[Group, Frame],
     firsts: Mapping[Group, pd.Timestamp],
-    result: TickResult,
     clock: Callable[[], float],
-) -> dict[Group, ModelRef]:
-    """The model of each group that has one, else its cold start; groups without a model are in ``result``."""
-    choice = choose_detectors(parts.remembered, monitor.name, firsts)
-    result.without_model.extend(choice.missing)
-    result.errors.extend((group_name(group), error) for group, error in choice.refused)
+) -> _Chosen:
+    choice = choose_detectors(parts.remembered, monitor, firsts)
+    errors = [(group_name(group), error) for group, error in choice.refused]
     found = dict(choice.found)
+    without = {group: first for group, first in firsts.items() if group not in found}
+    fallbacks = list[Group]()
     if cold is not None:
-        missing = {group: first for group, first in firsts.items() if group not in found}
-        result.errors.extend(fit_cold(cold, parts, missing, frames, clock))
-        result.cold_start.extend(group for group in missing if cold.has(group))
-        found |= {group: ModelRef(monitor.name, group, cold=True) for group in result.cold_start}
-    return {group: found[group] for group in firsts if group in found}
+        errors += fit_cold(
+            cold, without, frames, reader=parts.reader, store=parts.store, fitter=parts.fitter, clock=clock
+        )
+        fallbacks = [group for group in without if cold.has(group)]
+        found |= {group: ModelRef(monitor, group, cold=True) for group in fallbacks}
+    models = {group: found[group] for group in firsts if group in found}
+    return _Chosen(models, choice.missing, fallbacks, errors)
 
 
 def _known(monitor: Monitor, states: Mapping[Group, GroupState], frames: Collection[Group], end: pd.Timestamp) -> int:

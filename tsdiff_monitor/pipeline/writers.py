@@ -10,13 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pandas as pd
 
 from tsdiff_monitor.errors import TsdiffError, WriteError
 from tsdiff_monitor.plugins import Writer
 from tsdiff_monitor.system.deadline import BusyError, Lane
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import Group
 from tsdiff_monitor.timeseries.scores import ScoreBatch
 
@@ -132,10 +133,8 @@ class BackgroundWriter:
     def _write(self, batch: ScoreBatch) -> TsdiffError | None:
         try:
             self._writer.write(batch)
-        except WriteError as error:
-            return error
-        except Exception as error:  # a writer may be anybody's code
-            return internal_error(error, monitor=batch.monitor, writer=self._name)
+        except BaseException as error:  # a writer may be anybody's code, and the next batch is due
+            return known_error(error, monitor=batch.monitor, writer=self._name)
         return None
 
 
@@ -151,6 +150,7 @@ class QueuedSinks:
     monitor: str
     writers: Mapping[str, BackgroundWriter]
     _taken: set[Group] = field(default_factory=set)
+    writes_at_once: ClassVar[bool] = False
 
     def __bool__(self) -> bool:
         return bool(self.writers)

@@ -28,7 +28,7 @@ from tsdiff_monitor.rehearsal.incidents import kind_rounds, metric_rounds, rows_
 from tsdiff_monitor.rehearsal.outcome import GroupOutcome, Outcome, Trial
 from tsdiff_monitor.rehearsal.trial import Sandbox, judged, quiet_rows, tail_rows
 from tsdiff_monitor.store.store import Store
-from tsdiff_monitor.system.internal_error import internal_error
+from tsdiff_monitor.system.internal_error import known_error
 from tsdiff_monitor.timeseries.frame import group_name
 from tsdiff_monitor.timeseries.selection import align_metrics
 
@@ -82,10 +82,8 @@ def rehearse(
             try:
                 sandbox, notes = _sandbox(pipeline, trials, history, detector, allowance)
                 outcomes.append(_group(sandbox, origin, notes, options, examples, progress))
-            except TsdiffError as error:
-                errors.append((name, error))
             except Exception as error:  # a bug in one group must not stop the others
-                errors.append((name, internal_error(error, monitor=pipeline.name, group=name)))
+                errors.append((name, known_error(error, monitor=pipeline.name, group=name)))
     outcome = Outcome(
         monitor=pipeline.name,
         step=pipeline.step,

@@ -9,12 +9,17 @@ import structlog
 
 from tsdiff_monitor.errors import TsdiffError
 
-__all__ = ["internal_error"]
+__all__ = ["internal_error", "known_error"]
 
 _log = structlog.get_logger(__name__)
 
 
-def internal_error(error: Exception, **where: Any) -> TsdiffError:
+def known_error(error: BaseException, **where: Any) -> TsdiffError:
+    """``error`` itself where users may read it, else an :func:`internal_error` of it."""
+    return error if isinstance(error, TsdiffError) else internal_error(error, **where)
+
+
+def internal_error(error: BaseException, **where: Any) -> TsdiffError:
     """A report of ``error``: its kind and its place, but not its text, which may hold a secret.
 
     The entry in the log also has ``where`` (the monitor, the group).
