@@ -8,7 +8,8 @@ import pytest
 
 from tsdiff_monitor.events.policy import EventPolicy
 from tsdiff_monitor.settings.durations import format_duration
-from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.store.schema import MIGRATIONS
+from tsdiff_monitor.system.database import Database
 
 DOC = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
 
@@ -23,7 +24,7 @@ def test_every_policy_key_is_documented_with_its_default(key: str) -> None:
 
 def test_every_column_of_the_store_is_documented(tmp_path: Path) -> None:
     """The document names each table and column, for readers of the store from outside."""
-    database = Database(tmp_path / "state.db")
+    database = Database(tmp_path / "state.db", migrations=MIGRATIONS)
     tables = [name for (name,) in database.read("SELECT name FROM sqlite_master WHERE type = 'table'")]
     for table in (name for name in tables if not name.startswith("sqlite_")):
         (line,) = [line for line in DOC.splitlines() if line.startswith(f"| `{table}` |")]

@@ -20,10 +20,10 @@ from tsdiff_monitor.events.event import Change, Event, EventChange, Member
 from tsdiff_monitor.events.grouping import labelled_events
 from tsdiff_monitor.pipeline.alarm_rate import LOOK_BACK, seen_per_week
 from tsdiff_monitor.store.columns import labels_text, ns_of
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.records import GroupCommit, TickCommit
 from tsdiff_monitor.store.schema import MIGRATIONS
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.database import Database
 from tsdiff_monitor.testing import example_event
 from tsdiff_monitor.timeseries.frame import Group
 

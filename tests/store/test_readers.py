@@ -12,8 +12,8 @@ import pytest
 
 from tests.store.changes import GROUP, MINUTE, T0, commit, make_change
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.store import Store
+from tsdiff_monitor.system.database import Database
 
 
 class Counted(sqlite3.Connection):
@@ -145,7 +145,7 @@ def test_a_reader_that_failed_is_replaced(tmp_path: Path) -> None:
 
 def test_without_readers_the_writer_reads(tmp_path: Path) -> None:
     """A database in memory has one connection only."""
-    database = Database(Path(":memory:"))
+    database = Database(Path(":memory:"), migrations=[["CREATE TABLE watched (monitor, first_scored)"]])
     with database.transaction() as connection:
         connection.execute("INSERT INTO watched VALUES ('hosts', 1)")
     assert database.read("SELECT * FROM watched") == [("hosts", 1)]

@@ -12,9 +12,9 @@ import pytest
 from tests.store.changes import GROUP, MINUTE, T0, commit, make_change
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.store.columns import labels_text, ns_of
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.schema import MIGRATIONS
 from tsdiff_monitor.store.store import GroupState, Store
+from tsdiff_monitor.system.database import Database
 
 
 def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
 
 def test_commits_are_synced_to_the_disk(tmp_path: Path) -> None:
     """The journal is a write-ahead log, synced at every commit, with foreign keys enforced."""
-    database = Database(tmp_path / "state.db")
+    database = Database(tmp_path / "state.db", migrations=MIGRATIONS)
     pragmas = [database.read(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "foreign_keys")]
     database.close()
     assert pragmas == ["wal", 2, 1]

@@ -12,8 +12,8 @@ import pandas as pd
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.store.columns import labels_text, ns_of, time_of
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.records import GroupCommit, TickCommit
+from tsdiff_monitor.system.database import Database
 from tsdiff_monitor.timeseries.frame import Group, group_name
 
 __all__ = ["Commits", "PartsError"]

@@ -10,8 +10,8 @@ import pandas as pd
 
 from tsdiff_monitor.events.event import Event, EventChange
 from tsdiff_monitor.store.columns import labels_text, ns_of
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.schema import UNTIL
+from tsdiff_monitor.system.database import Database
 from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["EventLog"]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.events.feedback import Feedback
-from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.system.database import Database
 
 __all__ = ["VERDICTS", "FeedbackBook", "Verdict"]
 

@@ -13,9 +13,9 @@ import pandas as pd
 from tsdiff_monitor.events.event import EventChange
 from tsdiff_monitor.plugins import Receipt
 from tsdiff_monitor.store.columns import ns_of
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.records import Delivery, Undelivered
 from tsdiff_monitor.store.schema import UNTIL
+from tsdiff_monitor.system.database import Database
 
 __all__ = ["Outbox"]
 

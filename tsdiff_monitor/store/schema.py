@@ -1,21 +1,14 @@
-"""The tables, and how an older store becomes a newer one.
-
-``PRAGMA user_version`` counts the migrations that a file has seen, ``PRAGMA application_id`` distinguishes our files
-from other databases. A migration, once released, is never edited: append another.
-https://www.sqlite.org/pragma.html#pragma_user_version
-"""
+"""The tables of the state, and how an older store becomes a newer one. A migration, once released, is never edited."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 
-from tsdiff_monitor.errors import StoreError
 from tsdiff_monitor.store.columns import labels_text
+from tsdiff_monitor.system.migrations import Migration
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "UNTIL", "migrate"]
-
-APPLICATION_ID = 0x74734466  # "tsDf"
+__all__ = ["MIGRATIONS", "UNTIL"]
 
 UNTIL = 'coalesce("end", 9223372036854775807)'
 """An event's end, later than any time while it lasts; spelt as in the indexes, which are used only then."""
@@ -85,11 +78,24 @@ _LAST_SEEN = (
     "UPDATE groups SET last_seen = last_scored",
 )
 
+
+def _fill_labels(connection: sqlite3.Connection) -> None:
+    """Set the columns of events that repeat what their bodies say."""
+
+    def labels_of(body: str) -> str:
+        return labels_text(tuple(sorted(json.loads(body)["group"].items())))
+
+    connection.create_function("labels_of", 1, labels_of, deterministic=True)
+    connection.execute(
+        "UPDATE events SET labels = labels_of(body), incident = json_array_length(body, '$.members') IS NOT NULL"
+    )
+
+
 _LOOK_UPS = (
     # what queries need of an event, so that they need not read its body
     "ALTER TABLE events ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE events ADD COLUMN incident INTEGER NOT NULL DEFAULT 0",
-    "UPDATE events SET labels = labels_of(body), incident = json_array_length(body, '$.members') IS NOT NULL",
+    _fill_labels,
     """CREATE TABLE incident_members (
         event_id TEXT NOT NULL,     -- may be forgotten before the incident is
         incident_id TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
@@ -137,35 +143,5 @@ _LAST_WRITTEN = (
     "UPDATE groups SET last_written = last_scored",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS, _LAST_WRITTEN)
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _RECEIPTS_AND_FEEDBACK, _LAST_SEEN, _LOOK_UPS, _LAST_WRITTEN)
 """Entry ``n`` turns a store of version ``n`` into one of version ``n + 1``."""
-
-
-def migrate(connection: sqlite3.Connection, where: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
-    """Bring a store up to date; call it within a transaction, so that it happens whole or not at all.
-
-    Raises ``StoreError`` for a newer store and for a database of another program.
-    """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if owner != APPLICATION_ID and (tables or owner or version):
-        raise StoreError(f"{where}: is a database of another program; give tsdiff-monitor a storage path of its own")
-    if version > len(migrations):
-        raise StoreError(
-            f"{where}: was written by a newer tsdiff-monitor (schema {version}, this one knows {len(migrations)}); "
-            "upgrade tsdiff-monitor, or start with an empty settings.storage_path"
-        )
-    if owner == APPLICATION_ID and version == len(migrations):
-        return
-    connection.create_function("labels_of", 1, _labels_of, deterministic=True)
-    for statements in migrations[version:]:
-        for statement in statements:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(migrations)}")
-
-
-def _labels_of(body: str) -> str:
-    """The column ``labels`` of an event, from its body."""
-    return labels_text(tuple(sorted(json.loads(body)["group"].items())))

@@ -17,11 +17,12 @@ import pandas as pd
 
 from tsdiff_monitor.store.columns import group_of, labels_text, ns_of, time_of
 from tsdiff_monitor.store.commits import Commits
-from tsdiff_monitor.store.database import Database
 from tsdiff_monitor.store.event_log import EventLog
 from tsdiff_monitor.store.feedback import FeedbackBook
 from tsdiff_monitor.store.outbox import Outbox
 from tsdiff_monitor.store.records import Delivery, GroupState
+from tsdiff_monitor.store.schema import MIGRATIONS
+from tsdiff_monitor.system.database import Database
 from tsdiff_monitor.timeseries.frame import Group
 
 __all__ = ["Delivery", "GroupState", "Store"]
@@ -46,7 +47,9 @@ class Store(Commits, EventLog, Outbox, FeedbackBook):
         factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self._now = now
-        super().__init__(Database(path, busy_timeout=busy_timeout, factory=factory, readers=_READERS))
+        super().__init__(
+            Database(path, migrations=MIGRATIONS, busy_timeout=busy_timeout, factory=factory, readers=_READERS)
+        )
 
     def __enter__(self) -> Store:
         return self

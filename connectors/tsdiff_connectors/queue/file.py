@@ -16,7 +16,7 @@ from typing import IO, TypeVar
 import structlog
 
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.system.database import Database
 
 __all__ = ["QueueFile"]
 

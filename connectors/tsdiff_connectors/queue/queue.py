@@ -15,7 +15,7 @@ from pathlib import Path
 from tsdiff_connectors.queue.file import QueueFile
 from tsdiff_connectors.queue.pieces import cut, joined, packed, unpacked
 from tsdiff_connectors.queue.series import ScoreRows
-from tsdiff_monitor.store.database import Database
+from tsdiff_monitor.system.database import Database
 
 __all__ = ["Head", "Put", "Waiting", "WriteQueue"]
 

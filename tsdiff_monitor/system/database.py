@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tsdiff_monitor.errors import StoreError
-from tsdiff_monitor.store.readers import Readers
-from tsdiff_monitor.store.schema import MIGRATIONS, migrate
+from tsdiff_monitor.system.migrations import Migration, migrate
+from tsdiff_monitor.system.read_connections import ReadConnections
 
 __all__ = ["Database"]
 
@@ -46,15 +46,17 @@ class Database:
         self,
         path: Path,
         *,
+        migrations: Sequence[Migration],
         busy_timeout: float = 5.0,
         factory: type[sqlite3.Connection] = sqlite3.Connection,
-        migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
         readers: int = 0,
     ) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._writing: int | None = None  # the thread within a transaction
-        self._readers = Readers(path, kept=readers, busy_timeout=busy_timeout, factory=factory) if readers else None
+        self._readers = (
+            ReadConnections(path, kept=readers, busy_timeout=busy_timeout, factory=factory) if readers else None
+        )
         self._connection: sqlite3.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

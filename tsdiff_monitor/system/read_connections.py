@@ -12,13 +12,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Readers"]
+__all__ = ["ReadConnections"]
 
 
-class Readers:
+class ReadConnections:
     """Connections to the database at ``path``, one for each read under way; at most ``kept`` stay open unused.
 
-    ``busy_timeout`` and ``factory`` as for :class:`~tsdiff_monitor.store.database.Database`. Raises ``sqlite3.Error``.
+    ``busy_timeout`` and ``factory`` as for :class:`~tsdiff_monitor.system.database.Database`. Raises ``sqlite3.Error``.
     """
 
     def __init__(self, path: Path, *, kept: int, busy_timeout: float, factory: type[sqlite3.Connection]) -> None:
