@@ -93,6 +93,28 @@ def test_a_failure_is_reported_by_the_next_tick(make: Callable[..., Pipeline]) -
     assert pipeline.tick(START + 30 * STEP).errors == []
 
 
+def test_an_exit_asked_for_by_a_writer_stops_no_batch(make: Callable[..., Pipeline]) -> None:
+    """Third-party code may raise what is no ``Exception``: reported once, and the next batch is written."""
+
+    class Leaving(MemoryWriter):
+        calls = 0
+
+        def write(self, batch: ScoreBatch) -> None:
+            self.calls += 1
+            if self.calls == 1:
+                raise SystemExit(3)
+            super().write(batch)
+
+    works = Leaving()
+    writer = BackgroundWriter("scores", works)
+    pipeline = make(scores=writer)
+    pipeline.tick(START + 10 * STEP, since=START)
+    assert writer.drain(60) == 0
+    assert works.calls == 3
+    ((_, error),) = pipeline.tick(START + 20 * STEP).errors
+    assert "unexpected SystemExit at" in str(error)
+
+
 def test_batches_are_written_in_order(make: Callable[..., Pipeline]) -> None:
     """One after the other, as the ticks were committed."""
     writer = MemoryWriter()
