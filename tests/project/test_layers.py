@@ -64,7 +64,7 @@ def test_a_circle_would_be_found() -> None:
 
 
 def test_every_room_has_its_floor() -> None:
-    """The contract names each part of the engine once, and must be told of a new one."""
+    """The contract names each part of the engine once, and must name a new one as well."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (one for one in contracts if one["type"] == "layers" and one["containers"] == ["tsdiff_monitor"])
     assert layers["exhaustive"] and not layers.get("ignore_imports")

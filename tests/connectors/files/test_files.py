@@ -87,7 +87,7 @@ class TestLongFiles(ReaderConformance):
 
 
 def test_a_group_per_file(tmp_path: Path) -> None:
-    """Grouped by file, series keep their metric's name; labels and query are told."""
+    """Grouped by file, series keep their metric's name; labels and query are given."""
     wide(tmp_path / "a.csv")
     wide(tmp_path / "b.csv", base=1000)
     frames = reader(tmp_path / "*.csv", labels={"zone": "west"}).read(request()).frames
@@ -100,7 +100,7 @@ def test_a_group_per_file(tmp_path: Path) -> None:
 
 
 def test_several_files_in_one_group_have_their_file_in_front(tmp_path: Path) -> None:
-    """Without grouping by file, equal metrics of several files are told apart; of one file they keep their name."""
+    """Without grouping by file, equal metrics of several files are distinguished; of one file they keep their name."""
     wide(tmp_path / "a.csv")
     assert reader(tmp_path / "*.csv").read(request(groupby=())).frames[()].names == ("cpu", "mem")
     wide(tmp_path / "b.csv")
@@ -108,7 +108,7 @@ def test_several_files_in_one_group_have_their_file_in_front(tmp_path: Path) -> 
     assert names == ("a/cpu", "a/mem", "b/cpu", "b/mem")
 
 
-def test_files_with_the_same_stem_are_told_apart(tmp_path: Path) -> None:
+def test_files_with_the_same_stem_are_distinguished(tmp_path: Path) -> None:
     """Two files of the same name in different folders are two values of ``file``."""
     wide(tmp_path / "x" / "a.csv")
     wide(tmp_path / "y" / "a.csv")
@@ -166,7 +166,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_failures_are_source_errors(tmp_path: Path) -> None:
-    """A file that is gone may come back; bad data, an unknown label and an endless grid are for a person to mend."""
+    """A file that is gone may come back; bad data, an unknown label and an endless grid are for a person to fix."""
     path = wide(tmp_path / "a.csv")
     with pytest.raises(SourceError, match=r"did you mean a\.csv") as caught:
         reader(tmp_path / "aa.csv").read(request())
@@ -222,7 +222,7 @@ def test_incidents_are_runs_of_labelled_rows(tmp_path: Path) -> None:
 
 
 def test_no_labels_is_not_the_same_as_no_incidents(tmp_path: Path) -> None:
-    """None says that nobody has labelled the data, an empty answer that it is all normal."""
+    """None says that no one has labelled the data, an empty answer that it is all normal."""
     wide(tmp_path / "a.csv")
     assert reader(tmp_path / "a.csv").incidents(request()) is None
     wide(tmp_path / "a.csv", label=[0] * 10)
@@ -289,7 +289,7 @@ def test_server_machines_with_their_culprits() -> None:
     assert found is not None
     segments = pd.read_csv(DATA / "smd" / "interpretation.csv")
     assert sum(bool(one.culprits) for one in found) == len(segments)
-    assert [one.group for one in found if not one.culprits] == [group("machine-1-3")]  # one that nobody explained
+    assert [one.group for one in found if not one.culprits] == [group("machine-1-3")]  # one that no person explained
     first = next(one for one in found if one.group == group("machine-1-2"))
     assert first.end - first.start == (4688 - 4629) * MINUTE
     assert len(first.culprits) == 6

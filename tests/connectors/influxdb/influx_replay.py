@@ -1,4 +1,4 @@
-"""Stands in for InfluxDB 2 and 3, which cannot be installed here: replays answers in their formats over real HTTP.
+"""A stand-in for InfluxDB 2 and 3, which cannot be installed here: replays answers in their formats over real HTTP.
 
 The formats are those of the documentation: annotated CSV
 (https://docs.influxdata.com/influxdb/v2/reference/syntax/annotated-csv/) and JSON lines

@@ -49,7 +49,7 @@ BASIC = {"username": "u", "password": "p"}
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (ONE | {"database": None}, "version 1 in influxql needs `database`"),
         (ONE | {"bucket": "b"}, "`bucket` has no effect with version 1"),
@@ -71,15 +71,15 @@ BASIC = {"username": "u", "password": "p"}
         (THREE | {"buckets": "x"}, "Extra inputs"),
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict[str, Any], told: str) -> None:
+def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
     """Nothing that was written is silently without effect."""
-    with pytest.raises(ValidationError, match=told) as caught:
+    with pytest.raises(ValidationError, match=message) as caught:
         InfluxConfig(**options)
     assert "tok-en-1" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "expr", "told"),
+    ("options", "expr", "message"),
     [
         (TWO, "cpu.idle", "reads the reader's `bucket`, which is not set"),
         (TWO | {"bucket": "b"}, "SELECT x FROM y", "written in SQL or InfluxQL, and this reader speaks flux"),
@@ -89,10 +89,10 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], told: str) -> Non
         (THREE, 'cpu.idle{host=~"a\\\\"}', "ends in a backslash"),
     ],
 )
-def test_queries_that_do_not_fit_are_not_sent(options: dict[str, Any], expr: str, told: str) -> None:
+def test_queries_that_do_not_fit_are_not_sent(options: dict[str, Any], expr: str, message: str) -> None:
     """With the query's name and what to write, and as an error that no retry fixes."""
     reader = influx_reader(**options)
-    with pytest.raises(SourceError, match=rf"the query 'load'.*{told}") as caught:
+    with pytest.raises(SourceError, match=rf"the query 'load'.*{message}") as caught:
         reader.read(ReadRequest((Query("load", expr),), HOUR, HOUR + MINUTE, MINUTE))
     assert (caught.value.reason, caught.value.recoverable) == ("bad_request", False)
 

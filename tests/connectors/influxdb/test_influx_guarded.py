@@ -54,7 +54,7 @@ def reader(url: str, **config: Any) -> InfluxReader:
 @pytest.mark.parametrize(
     "login", [{"basic_auth": {"username": "robot", "password": "other-word-2"}}, {"token": "robot:other-word-2"}, {}]
 )
-def test_wrong_credentials_are_told_without_them(guarded: str, login: dict[str, Any]) -> None:
+def test_wrong_credentials_are_reported_without_them(guarded: str, login: dict[str, Any]) -> None:
     """The error says what to check and shows no secret; a retry would not help."""
     source = reader(guarded, **login)
     with pytest.raises(SourceError) as caught:
@@ -128,7 +128,7 @@ CHUNK = (
 
 
 @pytest.mark.parametrize(
-    ("body", "reason", "told"),
+    ("body", "reason", "message"),
     [
         (CHUNK + '{"results":[{"statement_id":0,"error":"engine: shard is gone"}]}\n', "query_error", "shard is gone"),
         (CHUNK + '{"error":"timeout"}\n', "query_error", "timeout"),
@@ -138,13 +138,13 @@ CHUNK = (
         ("[1,2]", "garbled", "not an answer of InfluxDB"),
     ],
 )
-def test_an_error_after_good_chunks_is_no_verdict(body: str, reason: str, told: str) -> None:
+def test_an_error_after_good_chunks_is_no_verdict(body: str, reason: str, message: str) -> None:
     """With anything bad after good chunks, their rows are not taken for the whole answer."""
     replay = Replay(lambda asked: Reply.text(body))
     try:
-        with pytest.raises(SourceError, match=told) as caught:
+        with pytest.raises(SourceError, match=message) as caught:
             reader(replay.url).read(request(ROWS))
     finally:
         replay.close()
     assert caught.value.reason == reason
-    assert caught.value.recoverable == (told != "shard is gone")
+    assert caught.value.recoverable == (message != "shard is gone")

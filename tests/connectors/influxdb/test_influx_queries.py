@@ -59,7 +59,7 @@ def test_the_short_form_is_read(text: str, selection: Selection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("cpu", "lacks a dot between measurement and field at its end"),
         ("cpu.", "lacks a field at its end"),
@@ -75,9 +75,9 @@ def test_the_short_form_is_read(text: str, selection: Selection) -> None:
         ("(1 + 2)", "lacks a measurement"),
     ],
 )
-def test_what_is_not_the_short_form_is_refused(text: str, told: str) -> None:
+def test_what_is_not_the_short_form_is_refused(text: str, message: str) -> None:
     """The error says what was expected where."""
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         parse_selection(text)
 
 
@@ -109,7 +109,7 @@ def test_the_short_form_in_influxql() -> None:
 
 
 def _closed(literal: str, quote: str) -> bool:
-    """Whether nothing but the last character ends the literal."""
+    """True if nothing but the last character ends the literal."""
     return re.fullmatch(rf"{quote}(?:[^{quote}\\\n]|\\.)*{quote}", literal) is not None
 
 
@@ -164,7 +164,7 @@ def test_the_span_is_put_in(language: Language, text: str, filled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "text", "zone", "told"),
+    ("language", "text", "zone", "message"),
     [
         ("flux", 'from(bucket: "b") |> range(start: -1h)', None, "does not say which time"),
         ("flux", 'from(bucket: "b") |> range(start: v.timeRangeStart)', None, "v.timeRangeStop"),
@@ -185,10 +185,10 @@ def test_the_span_is_put_in(language: Language, text: str, filled: str) -> None:
         ("sql", "SELECT date_bin(INTERVAL '1 month', time) FROM y WHERE $timeFilter", None, "windows of 1 month"),
     ],
 )
-def test_a_query_that_cannot_work_is_refused(language: Language, text: str, zone: str | None, told: str) -> None:
+def test_a_query_that_cannot_work_is_refused(language: Language, text: str, zone: str | None, message: str) -> None:
     """Before it is sent, with what to write instead."""
     assert is_given(text, language)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         check_given(text, language, DAY if zone else MINUTE, zone)
 
 
@@ -205,7 +205,7 @@ def test_a_query_that_cannot_work_is_refused(language: Language, text: str, zone
     ],
 )
 def test_a_query_that_works_is_let_through(language: Language, text: str, zone: str | None) -> None:
-    """What stands in quotes and comments is no part of the query's form."""
+    """Text within quotes and comments is no part of the query's form."""
     assert is_given(text, language)
     check_given(text, language, DAY if zone else MINUTE, zone)
 
@@ -221,7 +221,7 @@ def test_a_query_that_works_is_let_through(language: Language, text: str, zone: 
     ],
 )
 def test_which_time_a_window_bears(text: str, ends: bool) -> None:
-    """Flux writes the window's end, unless told otherwise."""
+    """Flux writes the window's end, unless the query says otherwise."""
     assert labels_ends(f"{FLUX} |> {text}", "flux") == ends
 
 
@@ -233,7 +233,7 @@ def test_the_short_form_is_not_taken_for_a_language(text: str) -> None:
 
 
 def test_groups_are_conditions_on_tags() -> None:
-    """Whatever a tag's value is, it stands as a literal; labels that are no tags of the server's choose nothing."""
+    """Any value of a tag stands as a literal; labels that are no tags of the server's choose nothing."""
     groups = frozenset(
         {(("_field", "f"), ("dc", 'x"'), ("host", "it's")), (("_field", "f"), ("dc", ""), ("host", "b"))}
     )
@@ -249,7 +249,7 @@ def test_groups_are_conditions_on_tags() -> None:
 
 
 def test_all_groups_are_no_condition() -> None:
-    """So are no labels to tell them by, and more groups than a query should name."""
+    """So are no labels to distinguish them by, and more groups than a query should name."""
     selection, minute = parse_selection("m.f"), pd.Timedelta("1min")
     many = frozenset({(("host", str(at)),) for at in range(1001)})
     for groupby, groups in ((("host",), None), ((), frozenset({()})), (("host",), many)):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,81 +12,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.connectors.influxdb.influx_replay import Replay, Reply, closing_readers, influx_reader
-from tests.servers.faults import FaultProxy
+from tests.connectors.influxdb.influx_one import (
+    HOUR,
+    MINUTE,
+    START,
+    Load,
+    closing_readers,
+    cpu,
+    load,
+    only,
+    reader,
+    request,
+    two_hosts,
+)
+from tests.connectors.influxdb.influx_replay import Replay, Reply
 from tsdiff_connectors.influxdb import InfluxReader
-from tsdiff_monitor.errors import SourceError
 from tsdiff_monitor.plugins import Query, ReadRequest
 from tsdiff_monitor.testing import ReaderConformance
-from tsdiff_monitor.timeseries.frame import Frame
 
-__all__ = ["closing_readers"]  # a fixture of every test here
-
-HOUR = pd.Timestamp("2024-05-01T03:00:00Z")
-MINUTE = pd.Timedelta("1min")
-START = HOUR.value // 10**9
-
-
-def reader(url: str, database: str, **config: Any) -> InfluxReader:
-    """A reader of one database; the clock stands long after the data, unless told otherwise."""
-    return influx_reader(1, url, database=database, **config)
-
-
-def request(*queries: Query, rows: int = 10, groupby: tuple[str, ...] = (), start: pd.Timestamp = HOUR) -> ReadRequest:
-    """The first rows of the hour in which these tests' data begin."""
-    return ReadRequest(queries, start, start + rows * MINUTE, MINUTE, groupby)
-
-
-def only(reader: InfluxReader, asked: ReadRequest) -> Frame:
-    """The one frame of a reading without warnings."""
-    reading = reader.read(asked)
-    assert not reading.warnings
-    (frame,) = reading.frames.values()
-    return frame
-
-
-Load = Callable[..., str]
-
-
-@pytest.fixture
-def load(influx1_server: str) -> Iterator[Load]:
-    """Writes lines of line protocol into a new database and gives its name."""
-    made: list[str] = []
-
-    def write(*lines: str) -> str:
-        made.append(f"test_{uuid.uuid4().hex}")
-        ask(influx1_server, f'CREATE DATABASE "{made[-1]}"')
-        answer = httpx.post(f"{influx1_server}/write", params={"db": made[-1]}, content="\n".join(lines))
-        assert answer.status_code == 204, answer.text
-        return made[-1]
-
-    yield write
-    for name in made:
-        ask(influx1_server, f'DROP DATABASE "{name}"')
-
-
-def ask(url: str, text: str, **more: Any) -> None:
-    """Run a statement."""
-    answer = httpx.post(f"{url}/query", data={"q": text}, **more)
-    assert answer.status_code == 200 and "error" not in answer.text, answer.text
-
-
-def cpu(hosts: str = "ab", minutes: int = 20) -> list[str]:
-    """Two samples a minute of each host: the value in the minute m of host a is 2m and 2m + 1, and of b 100 more."""
-    return [
-        f"cpu,host={host},cpu=cpu0 idle={100 * k + i} {(START + 30 * i) * 10**9}"
-        for k, host in enumerate(hosts)
-        for i in range(2 * minutes)
-    ]
-
-
-@pytest.fixture(scope="module")
-def two_hosts(influx1_server: str) -> str:
-    """The database that most tests read: the hosts a and b for an hour."""
-    ask(influx1_server, "CREATE DATABASE two_hosts")
-    lines = "\n".join(cpu(minutes=60))
-    assert httpx.post(f"{influx1_server}/write", params={"db": "two_hosts"}, content=lines).status_code == 204
-    return "two_hosts"
+__all__ = ["closing_readers", "load", "two_hosts"]  # fixtures
 
 
 class TestShortForm(ReaderConformance):
@@ -182,7 +124,7 @@ def test_rates_are_added_up(load: Load, influx1_server: str) -> None:
     assert np.array_equal(frame.values[:, 0], np.array([11, 11, np.nan, 11, 1], np.float32), equal_nan=True)
 
 
-def test_fields_are_told_apart(load: Load, influx1_server: str) -> None:
+def test_fields_are_distinguished(load: Load, influx1_server: str) -> None:
     """Several fields in one query are several series; numbers of all types count, and so does what is true."""
     lines = [f"m f={i}.5,n={i}i,up={str(i > 3).lower()} {(START + 60 * i) * 10**9}" for i in range(10)]
     frame = only(reader(influx1_server, load(*lines)), request(Query("q", "m.f,n,up | last")))
@@ -192,60 +134,11 @@ def test_fields_are_told_apart(load: Load, influx1_server: str) -> None:
 
 
 def test_nulls_are_gaps(load: Load, influx1_server: str) -> None:
-    """A field that a point lacks is missing, whatever stands in the point's other fields."""
+    """A field that a point lacks is missing, no matter what its other fields hold."""
     lines = [f"m {'f' if i % 2 else 'g'}={i} {(START + 60 * i) * 10**9}" for i in range(4)]
     asked = request(Query("q", "SELECT f, g FROM m WHERE time >= $start AND time < $stop"), rows=4)
     frame = only(reader(influx1_server, load(*lines)), asked)
     assert np.array_equal(frame.values[:, 0], np.array([np.nan, 1, np.nan, 3], np.float32), equal_nan=True)
-
-
-def test_text_is_left_out_with_a_warning(load: Load, influx1_server: str) -> None:
-    """A text field beside numbers is named in a warning; a query that brings nothing else is an error."""
-    lines = [f'm f={i},note="n{i}" {(START + 60 * i) * 10**9}' for i in range(4)]
-    source = reader(influx1_server, load(*lines))
-    reading = source.read(request(Query("q", "SELECT * FROM m WHERE $timeFilter")))
-    assert "text in note was left out" in reading.warnings[0]
-    assert reading.frames[()].names == ('q{_field="f"}',)
-    with pytest.raises(SourceError, match="note holds text") as caught:
-        source.read(request(Query("q", "SELECT note FROM m WHERE $timeFilter")))
-    assert caught.value.reason == "bad_request"
-
-
-def test_an_aggregate_of_text_is_refused_with_a_remedy(load: Load, influx1_server: str) -> None:
-    """The server's error within a 200 is told, with the query's name and what to write instead."""
-    with pytest.raises(SourceError, match=r"unsupported mean.*its `last` value") as caught:
-        reader(influx1_server, load(f'm note="a" {START}000000000')).read(request(Query("q", "m.note")))
-    assert (caught.value.reason, caught.value.recoverable) == ("query_error", False)
-
-
-def test_what_is_not_there_is_absent(two_hosts: str, influx1_server: str) -> None:
-    """An unknown measurement or field, and a span without data, are no error and no series."""
-    source = reader(influx1_server, two_hosts)
-    for expr in ("memory.used", "cpu.nope", 'cpu.idle{host="z"}', "SELECT x FROM memory WHERE $timeFilter"):
-        assert source.read(request(Query("q", expr))).frames == {}
-    assert source.read(request(Query("q", "cpu.idle"), start=HOUR + pd.Timedelta("90D"))).frames == {}
-
-
-def test_an_unknown_database_is_an_error(influx1_server: str) -> None:
-    """It is nobody's outage but a wrong configuration, and said so."""
-    with pytest.raises(SourceError, match="database not found: nowhere; check `database`") as caught:
-        reader(influx1_server, "nowhere").read(request(Query("q", "cpu.idle")))
-    assert (caught.value.reason, caught.value.recoverable) == ("not_found", False)
-
-
-def test_an_unknown_retention_policy_is_an_error(two_hosts: str, influx1_server: str) -> None:
-    """As an unknown database is."""
-    source = reader(influx1_server, two_hosts, retention_policy="weekly")
-    with pytest.raises(SourceError, match="retention policy not found: weekly") as caught:
-        source.read(request(Query("q", "cpu.idle")))
-    assert caught.value.reason == "not_found"
-
-
-def test_the_server_says_what_is_wrong_with_a_query(two_hosts: str, influx1_server: str) -> None:
-    """A query that cannot be parsed brings the server's own words and the query's name."""
-    with pytest.raises(SourceError, match=r"the query 'load': .*error parsing query: found FORM") as caught:
-        reader(influx1_server, two_hosts).read(request(Query("load", "SELECT x FORM y WHERE $timeFilter")))
-    assert caught.value.reason == "client_error"
 
 
 def test_a_window_that_is_still_going_on_is_left_out(two_hosts: str, influx1_server: str) -> None:
@@ -296,14 +189,7 @@ def test_days_begin_at_local_midnight(load: Load, influx1_server: str, night: st
         assert counts[midnight + pd.Timedelta("24h")] == 24
 
 
-def test_values_that_nothing_tells_apart_are_an_error(two_hosts: str, influx1_server: str) -> None:
-    """Two hosts mixed into one series would be nonsense: said, with the remedy."""
-    with pytest.raises(SourceError, match=r"two values of 'q.*keep the tags") as caught:
-        reader(influx1_server, two_hosts).read(request(Query("q", "SELECT idle FROM cpu WHERE $timeFilter")))
-    assert caught.value.reason == "duplicate"
-
-
-def test_measurements_are_told_apart(load: Load, influx1_server: str) -> None:
+def test_measurements_are_distinguished(load: Load, influx1_server: str) -> None:
     """A query over several measurements has a label for them."""
     source = reader(influx1_server, load(*cpu("a"), f"gpu idle=7 {START}000000000"))
     frame = only(
@@ -311,29 +197,6 @@ def test_measurements_are_told_apart(load: Load, influx1_server: str) -> None:
         request(Query("q", "SELECT mean(idle) AS value FROM cpu, gpu WHERE $timeFilter GROUP BY time($interval)")),
     )
     assert frame.names == ('q{_measurement="cpu"}', 'q{_measurement="gpu"}')
-
-
-@pytest.mark.parametrize("how", [{"cut_after": 900}, {"reset_after": 900}])
-def test_a_server_that_dies_mid_answer_is_no_verdict(
-    two_hosts: str, influx1_server: str, fault_proxy: Callable[[str], FaultProxy], how: dict[str, int]
-) -> None:
-    """Half an answer is an error, not half the rows."""
-    proxy = fault_proxy(influx1_server)
-    source = reader(proxy.url, two_hosts, retries=0)
-    proxy.fault(**how)
-    with pytest.raises(SourceError) as caught:
-        source.read(request(Query("q", "SELECT idle FROM cpu WHERE $timeFilter GROUP BY *"), rows=60))
-    assert caught.value.reason in ("connect", "garbled")
-    proxy.heal()
-    assert source.read(request(Query("q", "cpu.idle"))).frames
-
-
-def test_an_answer_that_is_too_large_is_cut_off(two_hosts: str, influx1_server: str) -> None:
-    """`max_response_bytes` bounds what is read, and the error names it."""
-    source = reader(influx1_server, two_hosts, max_response_bytes=1000)
-    with pytest.raises(SourceError, match="max_response_bytes") as caught:
-        source.read(request(Query("q", "SELECT idle FROM cpu WHERE $timeFilter GROUP BY *"), rows=60))
-    assert caught.value.reason == "too_large"
 
 
 @pytest.mark.parametrize("expr", ["cpu.idle", "cpu.idle | p90 by (host)", "cpu.idle | rate by (host)"])

@@ -99,7 +99,7 @@ def test_a_window_that_is_still_going_on_is_left_out(serve: Serve, expr: str) ->
 
 
 @pytest.mark.parametrize("asked_for", [True, False])
-def test_compression_is_asked_for_when_told(serve: Serve, asked_for: bool) -> None:
+def test_compression_is_asked_for_when_configured(serve: Serve, asked_for: bool) -> None:
     """And what comes compressed is read, `max_response_bytes` counting what it becomes."""
     replay = serve(Reply((gzip.compress(GOOD.encode()),), headers={"Content-Encoding": "gzip"}))
     assert read(replay.url, enable_compression=asked_for).observed.any()
@@ -165,7 +165,7 @@ ERROR = "#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,ref
 
 
 @pytest.mark.parametrize(
-    ("body", "reason", "told"),
+    ("body", "reason", "message"),
     [
         (GOOD + ERROR + ",engine: shard 7 is gone,897\r\n", "query_error", r"shard 7 is gone \(reference 897\)"),
         (ERROR + ',"no ""_value"", sorry",\r\n', "query_error", 'no "_value", sorry'),
@@ -178,9 +178,9 @@ ERROR = "#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,ref
         (GOOD.replace("_time", "_zeit"), "bad_request", "no column `_time`"),
     ],
 )
-def test_a_broken_answer_is_no_verdict(serve: Serve, body: str, reason: str, told: str) -> None:
+def test_a_broken_answer_is_no_verdict(serve: Serve, body: str, reason: str, message: str) -> None:
     """Errors after good tables, cut and garbled answers: each an error with the query's name, never half the rows."""
-    with pytest.raises(SourceError, match=rf"query 'q'.*{told}") as caught:
+    with pytest.raises(SourceError, match=rf"query 'q'.*{message}") as caught:
         read(serve(body).url)
     assert caught.value.reason == reason
 
@@ -208,7 +208,7 @@ def test_a_server_that_dies_mid_answer_is_no_verdict(serve: Serve) -> None:
         (302, "", "redirect", False, 1),
     ],
 )
-def test_what_the_server_says_is_told(
+def test_what_the_server_says_is_reported(
     serve: Serve, status: int, body: str, reason: str, recoverable: bool, tries: int
 ) -> None:
     """The message, a stable reason and whether a retry may help; 429 and 5xx are tried again, others not."""
@@ -220,7 +220,7 @@ def test_what_the_server_says_is_told(
         assert body.split('message":"')[1].split("\\")[0].rstrip('"}') in str(caught.value)
 
 
-def test_wrong_credentials_are_told_without_them(serve: Serve) -> None:
+def test_wrong_credentials_are_reported_without_them(serve: Serve) -> None:
     """A server that repeats the token in its message does not put it into ours."""
     body = '{"code":"unauthorized","message":"no such token: tok-en-1"}'
     with pytest.raises(SourceError, match="check `token`") as caught:
@@ -279,7 +279,7 @@ def test_a_proxy_is_used(serve: Serve) -> None:
     assert replay.asked[0].headers["proxy-authorization"].startswith("Basic ")
 
 
-def test_redirects_are_followed_when_told(serve: Serve) -> None:
+def test_redirects_are_followed_when_configured(serve: Serve) -> None:
     """With `follow_redirects` the query goes to the address that the server names, and not the token."""
     there = serve(GOOD)
     here = serve(Reply(status=307, headers={"Location": f"{there.url}/api/v2/query"}))

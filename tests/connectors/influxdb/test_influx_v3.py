@@ -90,7 +90,7 @@ GOOD = '{"time":"2024-05-01T03:00:00","value":1}\n'
 
 
 @pytest.mark.parametrize(
-    ("body", "reason", "told"),
+    ("body", "reason", "message"),
     [
         (GOOD + '{"error":"query timeout"}\n', "query_error", "query timeout"),
         (GOOD + '{"time":"2024-05-01T03:01:00","val', "garbled", "not JSON"),
@@ -100,9 +100,9 @@ GOOD = '{"time":"2024-05-01T03:00:00","value":1}\n'
         (GOOD + GOOD, "duplicate", "two values of 'q' for one time"),
     ],
 )
-def test_a_broken_answer_is_no_verdict(serve: Serve, body: str, reason: str, told: str) -> None:
+def test_a_broken_answer_is_no_verdict(serve: Serve, body: str, reason: str, message: str) -> None:
     """Errors after good rows, cut and garbled answers: each an error with the query's name, never half the rows."""
-    with pytest.raises(SourceError, match=rf"query 'q'.*{told}") as caught:
+    with pytest.raises(SourceError, match=rf"query 'q'.*{message}") as caught:
         read(serve(body).url)
     assert caught.value.reason == reason
 
@@ -123,7 +123,7 @@ def test_a_server_that_dies_mid_answer_is_no_verdict(serve: Serve) -> None:
         (500, "", "server_error"),
     ],
 )
-def test_what_the_server_says_is_told(serve: Serve, status: int, body: str, reason: str) -> None:
+def test_what_the_server_says_is_reported(serve: Serve, status: int, body: str, reason: str) -> None:
     """The message and a stable reason, without the token."""
     with pytest.raises(SourceError) as caught:
         read(serve(Reply.text(body, status=status)).url)

@@ -66,16 +66,16 @@ def test_a_look_back_is_asked_for_and_not_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"step": pd.Timedelta("90s")}, "multiple of the monitor's"),
         ({"tz": "Europe/Berlin"}, "for a step of one day"),
         ({"step": pd.Timedelta("7D"), "tz": "Europe/Berlin"}, "for a step of one day"),
     ],
 )
-def test_what_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
+def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
     """With the query's name and the key to fix."""
-    with pytest.raises(SourceError, match=rf"query 'q'.*{told}") as caught:
+    with pytest.raises(SourceError, match=rf"query 'q'.*{message}") as caught:
         plan(**options)
     assert (caught.value.reason, caught.value.recoverable) == ("bad_request", False)
 

@@ -88,12 +88,12 @@ def test_compression_is_a_choice() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 25), st.integers(0, 59), st.sampled_from([1, 2, 5]), st.integers(0, 90))
-def test_parts_join_to_the_whole(rows: int, most: int, odd: int, coarser: int, offset: int) -> None:
+def test_parts_join_to_the_whole(rows: int, most: int, seconds: int, coarser: int, offset: int) -> None:
     """With any limit of points, each row holds the value due to it; series may come, go and return at the seams."""
     came = {True: lambda at: at, False: lambda at: at if int(at) // 240 % 2 else None}
     stub = Stub({"q": [(A, came[True]), (B, came[False])]})
     query = Query("q", "q", coarser * MINUTE, pd.Timedelta(offset, "s"), max_points_per_query=most)
-    start = HOUR + pd.Timedelta(odd, "s")
+    start = HOUR + pd.Timedelta(seconds, "s")
     reading = reader(stub).read(ReadRequest((query,), start, start + rows * MINUTE, MINUTE, ("instance",)))
     for group, frame in reading.frames.items():
         source = came[group == (("instance", "a"),)]
@@ -168,10 +168,10 @@ def test_the_flag_of_a_partial_answer_counts() -> None:
 
 def test_warnings_about_the_query_are_not_partial() -> None:
     """They are reported, but values are there; infos are reported, and do not keep the answer from being kept."""
-    stub = Stub({"q": [(A, minutes)]}, warnings=["PromQL warning: odd buckets"], infos=["PromQL info: no counter"])
+    stub = Stub({"q": [(A, minutes)]}, warnings=["PromQL warning: uneven buckets"], infos=["PromQL info: no counter"])
     of = reader(stub, reread=2)
     reading = of.read(request(0, 5, "q"))
-    assert reading.warnings == ("query q: PromQL warning: odd buckets", "query q: PromQL info: no counter")
+    assert reading.warnings == ("query q: PromQL warning: uneven buckets", "query q: PromQL info: no counter")
     assert not reading.partial
     stub.more = {"infos": ["PromQL info: no counter"]}
     stub.forms.clear()

@@ -16,8 +16,8 @@ from tsdiff_connectors.prometheus.answers import AnswerError, parse_answer, serv
 
 def body(*series: dict[str, Any], **more: Any) -> bytes:
     """The answer that brings these series, as Prometheus writes it."""
-    told = {"status": "success", "data": {"resultType": "matrix", "result": list(series)}, **more}
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": list(series)}, **more}
+    return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def series(*values: tuple[float, str], **labels: str) -> dict[str, Any]:

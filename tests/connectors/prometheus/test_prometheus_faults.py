@@ -63,7 +63,7 @@ def make(proxy: FaultProxy) -> Iterator[Callable[..., PrometheusReader]]:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_every_fault_is_told(
+def test_every_fault_is_reported(
     proxy: FaultProxy, make: Callable[..., PrometheusReader], fault: dict[str, Any], reason: str
 ) -> None:
     """Which reader, which query and what failed, within the deadline; healed, it answers everything again."""

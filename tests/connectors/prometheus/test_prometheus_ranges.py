@@ -107,7 +107,7 @@ def test_days_follow_the_local_clock(day: str, hours: list[int]) -> None:
     assert asked(list(points.ranges(100))) == (points.times // 1000).tolist()
 
 
-def test_days_that_begin_at_odd_times() -> None:
+def test_days_that_begin_at_uneven_times() -> None:
     """A midnight that the clocks skip is the moment the day begins; one that comes twice is the first."""
     beirut = request(pd.Timestamp("2023-03-24T22:00Z"), pd.Timestamp("2023-03-26T22:00Z"), pd.Timedelta("1h"))
     times = schedule(Query("q", "q", DAY, tz="Asia/Beirut"), beirut).times / 1000

@@ -102,7 +102,7 @@ class TestOnVictoria(_Conformance):
         self.url = victoria
 
 
-def test_every_row_is_there_whatever_the_parts(server: str) -> None:
+def test_every_row_is_there_with_any_parts(server: str) -> None:
     """In one request or in many, in one reading or tick by tick."""
     whole = reader(server).read(request(0, 120, "pr_load"))
     assert column(whole, 'pr_load{job="x"}') == list(range(120))
@@ -136,11 +136,11 @@ def test_offset_and_coarser_steps(server: str) -> None:
     """The row at t holds the value at t - offset, also off the step and over more points than a server rounds."""
     asked = (
         Query("late", "pr_load", offset=pd.Timedelta("10min")),
-        Query("odd", "time()", offset=pd.Timedelta("30s")),
+        Query("clock", "time()", offset=pd.Timedelta("30s")),
         Query("held", "time()", step=pd.Timedelta("15min")),
     )
-    odd = reader(server).read(request(20, 110, asked[1], groupby=())).frames[()]
-    np.testing.assert_array_equal(odd.values[:, 0], (odd.times.asi8 // 10**9 - 30).astype(np.float32))
+    clock = reader(server).read(request(20, 110, asked[1], groupby=())).frames[()]
+    np.testing.assert_array_equal(clock.values[:, 0], (clock.times.asi8 // 10**9 - 30).astype(np.float32))
     held = reader(server).read(request(20, 110, asked[2], groupby=())).frames[()]
     expected = held.times.floor("15min").asi8 // 10**9
     np.testing.assert_array_equal(held.values[:, 0], expected.astype(np.float32))
@@ -152,7 +152,7 @@ def test_victoria_does_not_move_points_off_the_step(server_folder: Callable[[str
     """With its cache on it rounds ranges of 50 points and more to the step, unless it is set not to."""
     store = start_victoria(server_folder("caching"), flags=["-search.disableCache=false"])
     try:
-        query = Query("odd", "time()", offset=pd.Timedelta("30s"))
+        query = Query("clock", "time()", offset=pd.Timedelta("30s"))
         moved = refusal(reader(store.url, extra_params={"nocache": "0"}), query, last=110, groupby=())
         assert moved.reason == "misaligned"
         frame = reader(store.url).read(request(0, 110, query, groupby=())).frames[()]
@@ -177,7 +177,7 @@ def test_an_unknown_metric_is_absent(server: str) -> None:
     assert reader(server).read(request(0, 10, "pr_no_such_metric")).frames == {}
 
 
-def test_bad_promql_is_told_in_the_servers_words(server: str) -> None:
+def test_bad_promql_is_reported_in_the_servers_words(server: str) -> None:
     """With the reader's and the query's name, and no hope for a retry."""
     error = refusal(reader(server), Query("errors", "sum(pr_load"))
     assert (error.reason, error.recoverable) == ("bad_query", False)
@@ -185,7 +185,7 @@ def test_bad_promql_is_told_in_the_servers_words(server: str) -> None:
     assert "sum(pr_load" in str(error) or "unclosed" in str(error)
 
 
-def test_what_cannot_be_evaluated_is_told(prometheus: str) -> None:
+def test_what_cannot_be_evaluated_is_reported(prometheus: str) -> None:
     """Prometheus' 422, which says what does not match."""
     error = refusal(reader(prometheus), Query("ratio", "pr_load / on(job) pr_load"))
     assert error.reason == "bad_query"
@@ -202,7 +202,7 @@ def test_too_many_samples_for_the_server_comes_with_advice(prometheus_server: Pr
     assert len(reader(url, max_points_per_query=2, concurrency=1).read(request(0, 10, "pr_many")).frames) == 9
 
 
-def test_groups_that_do_not_fit_are_told(server: str) -> None:
+def test_groups_that_do_not_fit_are_reported(server: str) -> None:
     """Too many series, two that coincide, and a label that is not there."""
     assert refusal(reader(server, max_series=1), "pr_load").reason == "too_many_series"
     twins = refusal(reader(server), Query("load", '{__name__=~"pr_load|pr_twin"}'))
@@ -212,7 +212,7 @@ def test_groups_that_do_not_fit_are_told(server: str) -> None:
     assert refusal(reader(server), 'label_replace(pr_temp, "x", "y", "", "")', groupby=("job",)).reason == "bad_request"
 
 
-def test_a_wrong_address_is_told(server: str) -> None:
+def test_a_wrong_address_is_reported(server: str) -> None:
     """Prometheus answers 404 in plain text, VictoriaMetrics 400: either way a sentence, not a traceback."""
     error = refusal(reader(f"{server}/nowhere"), "up")
     assert error.reason in ("client_error", "bad_query")
@@ -248,7 +248,7 @@ def test_credentials_open_a_secured_server(secure_prometheus: SecureServer) -> N
     ],
     ids=["wrong password", "no password", "unknown authority", "plain HTTP"],
 )
-def test_what_keeps_us_out_is_told_without_secrets(
+def test_what_keeps_us_out_is_reported_without_secrets(
     secure_prometheus: SecureServer, change: Callable[[SecurePrometheus], dict[str, Any]], reason: str
 ) -> None:
     """Which credentials or certificates do not fit."""

@@ -289,7 +289,7 @@ def test_a_place_that_is_no_receiver(server: str, tmp_path: Path) -> None:
     assert one.stats()["samples_refused_total"] == 0
 
 
-def test_what_is_odd_in_the_configuration_is_refused() -> None:
+def test_a_configuration_that_does_not_fit_is_refused() -> None:
     """An address that is none, credentials twice, a header that the writer sets itself."""
     url = "http://h/api/v1/write"
     for config in (

@@ -182,9 +182,9 @@ def test_a_bug_does_not_end_the_writing(target: FakeTarget, path: Path) -> None:
     assert "secret" not in str(logs)
 
 
-def test_what_is_odd_in_the_options_is_refused() -> None:
+def test_options_that_do_not_fit_are_refused() -> None:
     """Unknown series, one named twice, labels that are no labels or ours."""
-    odd: list[dict[str, Any]] = [
+    wrong: list[dict[str, Any]] = [
         {"series": []},
         {"series": ["y", "y"]},
         {"series": ["z"]},
@@ -194,7 +194,7 @@ def test_what_is_odd_in_the_options_is_refused() -> None:
         {"queue_max_bytes": 1},
         {"give_up_after": "0s"},
     ]
-    for options in odd:
+    for options in wrong:
         with pytest.raises(ValidationError):
             WriterOptions.model_validate(options)
 

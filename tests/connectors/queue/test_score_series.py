@@ -31,7 +31,7 @@ def samples(*counts: int) -> Samples:
     return Samples(tuple(names), np.cumsum(counts), np.arange(total), np.arange(total) * 1.0)
 
 
-def told(given: Samples) -> dict[Labels, list[tuple[int, float]]]:
+def points(given: Samples) -> dict[Labels, list[tuple[int, float]]]:
     """The content of samples, as plain values."""
     return {labels: list(zip(times.tolist(), values.tolist(), strict=True)) for labels, times, values in given}
 
@@ -86,15 +86,18 @@ def test_labels_of_the_input_keep_clear_of_ours() -> None:
 def test_labels_of_a_series_are_written() -> None:
     """A series' own labels are on all that is written for it, and ``for`` is its name, unique in the group."""
     batch = example_batch(1)
-    odd = (Series('cpu{mode="idle"}', {"mode": "idle", "__name__": "x"}), Series("cpu", {"env": "test", "none": ""}))
-    frame = Frame(batch.frame.start, batch.frame.step, batch.frame.values[:, :2], odd)
+    labelled = (
+        Series('cpu{mode="idle"}', {"mode": "idle", "__name__": "x"}),
+        Series("cpu", {"env": "test", "none": ""}),
+    )
+    frame = Frame(batch.frame.start, batch.frame.step, batch.frame.values[:, :2], labelled)
     found = series(dataclasses.replace(batch, frame=frame), env="prod", team="sre")
     one, two = (one for one in found if one["__name__"] == "y")
     assert (one["for"], one["mode"], one["env"], one["team"]) == ('cpu{mode="idle"}', "idle", "prod", "sre")
     assert (two["for"], two["env"], "none" in two) == ("cpu", "test", False)
 
 
-def test_sources_are_told_apart() -> None:
+def test_sources_are_distinguished() -> None:
     """Rows of another monitor, model or group are not the same rows; those of another time are."""
     batch = example_batch()
     later = example_batch(start="2024-05-01T01:00:00Z", expected=False)
@@ -112,7 +115,7 @@ def test_rows_within_a_millisecond_and_no_rows() -> None:
     assert len(score_rows(example_batch(0), SERIES, {})) == 0
 
 
-def test_text_that_is_no_unicode_is_mended() -> None:
+def test_text_that_is_no_unicode_is_repaired() -> None:
     """A lone surrogate becomes a question mark: no store takes it."""
     (score, *_) = series(example_batch(group=(("path", "a\udc80b"),)))
     assert score["path"] == "a?b"
@@ -136,7 +139,7 @@ def test_gaps_are_left_out() -> None:
     names: list[Labels] = [(("__name__", name),) for name in "abc"]
     values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3, [np.inf, 5.0, np.nan]])
     found = Samples.of(names, np.array([10, 20, 30]), values)
-    assert told(found) == {names[0]: [(10, 1.0), (30, 3.0)], names[2]: [(20, 5.0)]}
+    assert points(found) == {names[0]: [(10, 1.0), (30, 3.0)], names[2]: [(20, 5.0)]}
     assert len(found) == 3
 
 
@@ -149,10 +152,10 @@ def test_halves_are_the_whole(counts: list[int]) -> None:
     assert len(first) + len(second) == len(whole)
     if len(counts) == 1:
         (name,) = whole.labels
-        assert told(first)[name] + told(second)[name] == told(whole)[name]
+        assert points(first)[name] + points(second)[name] == points(whole)[name]
     else:
-        assert told(first) | told(second) == told(whole)
-        assert told(Samples.join([first, second])) == told(whole)
+        assert points(first) | points(second) == points(whole)
+        assert points(Samples.join([first, second])) == points(whole)
 
 
 @given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 20), st.integers(1, 30))
@@ -164,15 +167,15 @@ def test_pieces_are_the_whole(counts: list[int], size: int, span: int) -> None:
     for one, after in itertools.pairwise(pieces):
         assert one.times_ms.max() // span <= after.times_ms.min() // span
         assert len(one) + len(after) > size or len(one.labels) < len(whole.labels)
-    rows = [(labels, row) for piece in pieces for labels, rows in told(piece).items() for row in rows]
-    assert sorted(rows) == sorted((labels, row) for labels, rows in told(whole).items() for row in rows)
+    rows = [(labels, row) for piece in pieces for labels, rows in points(piece).items() for row in rows]
+    assert sorted(rows) == sorted((labels, row) for labels, rows in points(whole).items() for row in rows)
 
 
 def test_some_series_can_be_picked() -> None:
     """The wanted series and the others, each with its own samples."""
     whole = samples(2, 1, 3)
     wanted, others = whole.only({whole.labels[1]})
-    assert (told(wanted), told(others)) == (told(samples_of(whole, 1)), told(samples_of(whole, 0, 2)))
+    assert (points(wanted), points(others)) == (points(samples_of(whole, 1)), points(samples_of(whole, 0, 2)))
     assert len(Samples.join([])) == 0
 
 

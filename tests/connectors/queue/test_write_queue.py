@@ -261,7 +261,7 @@ def test_a_place_that_cannot_hold_it(tmp_path: Path) -> None:
         queue(tmp_path / "file" / "queue.sqlite").put(rows(1))
 
 
-def test_what_nobody_needs_is_forgotten(path: Path) -> None:
+def test_what_is_not_needed_is_forgotten(path: Path) -> None:
     """Sources that wrote nothing for a month, and layouts without rows: groups may come and go for years."""
     clock = FakeClock()
     target = queue(path, clock)

@@ -71,7 +71,7 @@ def test_names_depend_on_the_series_alone() -> None:
     assert alone.series[0] == Series(alone.names[0], {"host": "a", "mode": "idle", "cpu": "0"}, "cpu")
 
 
-def test_odd_label_values_stay_unambiguous() -> None:
+def test_unusual_label_values_stay_unambiguous() -> None:
     """Quotes, commas and line ends in a value are escaped, so that no two label sets share a name."""
     assert series_name("q", {}) == "q"
     assert series_name("q", {"b": 'x"', "a": "ä\n"}) == 'q{a="ä\\n",b="x\\""}'
@@ -110,9 +110,11 @@ def test_what_has_no_value_is_left_out() -> None:
 
 def test_the_grid_is_aligned_to_the_step() -> None:
     """Rows are multiples of the step since the epoch within the half-open span, also where its ends are not."""
-    odd = dataclasses.replace(request(), start=HOUR + pd.Timedelta("1s"), end=HOUR + 3 * MINUTE + pd.Timedelta("1s"))
-    assert grid_ns(odd) == (HOUR.value + NS, HOUR.value + 4 * NS, NS)
-    np.testing.assert_array_equal(frames(odd, samples("cpu", [0, 1, 2, 3, 4]))[()].values, [[1], [2], [3]])
+    shifted = dataclasses.replace(
+        request(), start=HOUR + pd.Timedelta("1s"), end=HOUR + 3 * MINUTE + pd.Timedelta("1s")
+    )
+    assert grid_ns(shifted) == (HOUR.value + NS, HOUR.value + 4 * NS, NS)
+    np.testing.assert_array_equal(frames(shifted, samples("cpu", [0, 1, 2, 3, 4]))[()].values, [[1], [2], [3]])
 
 
 def test_a_series_without_a_group_label_is_an_error() -> None:
@@ -123,7 +125,7 @@ def test_a_series_without_a_group_label_is_an_error() -> None:
     assert "'mem' has the labels instance;" in str(error)
 
 
-def test_two_series_that_nothing_tells_apart_are_an_error() -> None:
+def test_two_series_that_nothing_distinguishes_are_an_error() -> None:
     """Which query, in which words they coincide, and what to do."""
     error = refusal(request("host"), samples("cpu", [1], host="a"), samples("cpu", [2], host="a"))
     assert error.reason == "duplicate"
@@ -139,7 +141,7 @@ def test_metrics_that_share_their_labels_are_an_error_of_their_own() -> None:
 
 
 def test_too_many_series_are_refused_with_advice() -> None:
-    """How many there are, how many may be, and which query brings most of them."""
+    """The message says how many there are, how many may be, and which query brings most of them."""
     given = [samples("mem", [1], path=str(k)) for k in range(9)] + [samples("cpu", [1])]
     error = refusal(request(), *given, max_series=9)
     assert error.reason == "too_many_series"

@@ -164,7 +164,7 @@ def test_a_series_that_is_later_than_others_loses_nothing() -> None:
 
 
 def test_series_and_groups_come_and_go() -> None:
-    """What has no value left in the window is absent; what is new stands in its place among the others."""
+    """Series without a value left in the window are absent; new ones have their place among the others."""
     source, cache = steady(0), WindowCache(reread=1)
     source.values = {
         ("a", "mem"): dict.fromkeys(range(100), 1.0),
@@ -240,7 +240,7 @@ _cells = st.dictionaries(st.integers(0, 40), st.floats(-10, 10), max_size=12)
 def test_answers_are_those_of_the_source(
     values: dict[tuple[str, str], dict[int, float]], spans: list[tuple[int, int]], reread: int
 ) -> None:
-    """Whatever series there are and in whatever order spans are asked for, nothing is lost, doubled or made up."""
+    """With any series, and spans asked for in any order, nothing is lost, doubled or made up."""
     source, cache = Source(values), WindowCache(reread=reread)
     for first, rows in spans:
         asked = request(first, first + rows)

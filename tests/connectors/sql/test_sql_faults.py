@@ -117,7 +117,7 @@ def test_wrong_credentials_are_not_shown(postgres: Store) -> None:
     url = sa.make_url(postgres.url)
     for change, reason in (
         ({"password": "s3cret-x"}, "auth"),
-        ({"username": "nobody"}, "auth"),
+        ({"username": "stranger"}, "auth"),
         ({"database": "x"}, "not_found"),
     ):
         wrong = url.set(**change)

@@ -91,7 +91,7 @@ def test_configurations_that_are_wrong(config: dict[str, Any], said: str) -> Non
     ],
 )  # fmt: skip
 def test_values_and_names_are_only_values_and_names(store: Store, expr: str, count: int) -> None:
-    """Whatever a text or a quoted column holds, it is compared, never run."""
+    """A text or a quoted column may hold anything: it is compared, never run."""
     frame = only(store.reader().read(request(1, q=expr)).frames)
     assert frame.values[0, 0] == count
     assert store.rows() == 2
@@ -111,7 +111,7 @@ def test_values_and_names_are_only_values_and_names(store: Store, expr: str, cou
     ],
 )
 def test_injections_are_refused(store: Store, expr: str) -> None:
-    """What is not of the small language is an error before anything reaches the database."""
+    """Text that is not of the small language is an error before anything reaches the database."""
     error = failure(store.reader(), expr)
     assert error.reason in {"bad_request", "not_found"}
     assert not error.recoverable
@@ -155,10 +155,10 @@ def test_what_is_not_there_is_named(store: Store, config: dict[str, Any], expr: 
 def test_a_query_as_the_source(store: Store) -> None:
     """A SELECT stands for a table, with its colons, percent signs, comments and semicolon."""
     text = (
-        "SELECT t AS at, shop, amount * 2 AS twice, status LIKE 'x%' AS odd FROM events WHERE status <> ':a' -- all\n;"
+        "SELECT t AS at, shop, amount * 2 AS twice, status LIKE 'x%' AS is_x FROM events WHERE status <> ':a' -- all\n;"
     )
     source = store.reader(query=text, time="at")
-    frames = source.read(request(1, ("shop",), total="sum(twice)", n="count where odd = 1")).frames
+    frames = source.read(request(1, ("shop",), total="sum(twice)", n="count where is_x = 1")).frames
     np.testing.assert_array_equal(frames[(("shop", "1"),)].values, [[6, 0]])
     np.testing.assert_array_equal(frames[(("shop", "2"),)].values, [[10, 1]])
     assert "`query` has no column 'amount'" in str(failure(source, "sum(amount)"))
